@@ -1,0 +1,53 @@
+"""The torch backend of subspace_sde, for the CPU, CUDA and MPS alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class TorchBackend:
+    """See `subspace_sde.backend.Backend`."""
+
+    name = "torch"
+
+    def generator(self, seed: int, like: Any) -> torch.Generator:
+        # manual_seed takes a signed 64-bit number; the shift keeps all 2**64 seeds apart
+        return torch.Generator(device=like.device).manual_seed(seed - 2**64 if seed >= 2**63 else seed)
+
+    def is_generator(self, rng: Any) -> bool:
+        return isinstance(rng, torch.Generator)
+
+    def normal(self, generator: torch.Generator, shape: tuple[int, ...], like: Any) -> Any:
+        dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+        return torch.randn(shape, generator=generator, device=like.device, dtype=dtype).to(like.dtype)
+
+    def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
+        x = x.detach().cpu()
+        array: np.ndarray[Any, Any] = (x.float() if x.dtype == torch.bfloat16 else x).numpy().copy()
+        return array
+
+    def from_numpy(self, x: np.ndarray[Any, Any], like: Any) -> Any:
+        # by way of x's dtype on the host: MPS knows no float64
+        return torch.asarray(x).to(like.dtype).to(like.device)
+
+    def jvp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
+        value, derivative = torch.func.jvp(function, (x,), (v,))
+        return value, derivative
+
+    def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
+        value, pull_back = torch.func.vjp(function, x)
+        return value, pull_back(v)[0]
+
+    def no_grad(self) -> AbstractContextManager[Any]:
+        return torch.no_grad()
+
+    def synchronize(self, x: Any) -> None:
+        if x.device.type == "cuda":
+            torch.cuda.synchronize(x.device)
+        elif x.device.type == "mps":
+            torch.mps.synchronize()

@@ -1,0 +1,166 @@
+"""One level of an image model: its subspace, its network, its score, and the file that holds them.
+
+A level is trained on ``subspace.restrict(x0)`` under the same SDE as every other (eq. 8), so a level file is complete
+in itself and any two levels of one data set can be put into one plan.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from subspace_sde import Downsampling, Identity, IsotropicSDE, LowPass, Subspace
+from subspace_sde.arrays import Score
+from subspace_sde.scores import from_denoiser, precondition
+from subspace_sde.specification import build, specify
+
+FORMAT = "subspace_sde level 1"
+
+
+def subspace_named(name: str, shape: tuple[int, int, int]) -> Subspace:
+    """The subspace that a name on the command line stands for: ``full``, ``lowpass:20`` or ``downsampling:16``.
+
+    The number is the edge of the smaller image.
+    """
+    kind, _, size = name.partition(":")
+    if kind == "full" and not size:
+        return Identity(shape)
+    if kind in ("lowpass", "downsampling") and size.isdigit() and int(size) > 0:
+        if kind == "lowpass":
+            return LowPass(shape, int(size))
+        if shape[1] % int(size) or shape[2] % int(size):
+            raise ValueError(f"{name}: {size} does not divide the images' edges {shape[1:]}; lowpass takes any size")
+        return Downsampling(shape, (shape[1] // int(size), shape[2] // int(size)))
+    raise ValueError(f"unknown level {name!r}: write full, lowpass:SIZE or downsampling:SIZE, lowpass:20 say")
+
+
+def file_name(name: str) -> str:
+    """The file of a level: ``lowpass:20`` is kept in ``lowpass-20.safetensors``."""
+    return name.replace(":", "-") + ".safetensors"
+
+
+def unet(shape: tuple[int, ...], channels: tuple[int, ...], layers: int) -> UNet2DModel:
+    """A diffusers U-Net for images of `shape`, with attention at its coarsest resolution.
+
+    Raises ValueError where the edges cannot be halved once for each further entry of `channels`.
+    """
+    halvings = len(channels) - 1
+    if any(n % 2**halvings for n in shape[1:]):
+        raise ValueError(
+            f"images of {shape[1]} x {shape[2]} cannot be halved {halvings} times: choose a size divisible by "
+            f"{2**halvings}, or fewer channels"
+        )
+    return UNet2DModel(
+        sample_size=shape[1:],
+        in_channels=shape[0],
+        out_channels=shape[0],
+        layers_per_block=layers,
+        block_out_channels=channels,
+        down_block_types=("DownBlock2D",) * halvings + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * halvings,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+
+
+@dataclass
+class Level:
+    """A subspace, the network trained on its coordinates, and what is needed to turn the one into a score.
+
+    Attributes
+    ----------
+    name: as on the command line, ``lowpass:20``.
+    sde, subspace: the process, and U_k in the full space.
+    mean, sigma_data: of the coordinates' entries, for the preconditioning.
+    channels, layers: the U-Net's width at each resolution, and its blocks at each.
+    recipe: how it was trained, for people to read.
+    """
+
+    name: str
+    sde: IsotropicSDE
+    subspace: Subspace
+    mean: float
+    sigma_data: float
+    channels: tuple[int, ...]
+    layers: int
+    network: torch.nn.Module
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> Score:
+        """s_k(x, t), with x of shape (batch, *subspace.shape)."""
+
+        def raw(inputs: Any, c_noise: Any) -> Any:
+            noise = torch.as_tensor(c_noise, dtype=inputs.dtype, device=inputs.device)
+            # the U-Net's sinusoids are made for step numbers: 100 c_noise spans about as much
+            return self.network(inputs, 100 * noise.expand(inputs.shape[0])).sample.to(inputs.dtype)
+
+        return from_denoiser(precondition(raw, self.sde, self.sigma_data, self.mean), self.sde)
+
+    def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write the level as safetensors, whole or not at all: an older file stays until the new one is complete."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        about = {
+            "name": self.name,
+            "sde": specify(self.sde),
+            "subspace": specify(self.subspace),
+            "mean": self.mean,
+            "sigma_data": self.sigma_data,
+            "channels": self.channels,
+            "layers": self.layers,
+            "data_range": [0.0, 1.0],
+            "recipe": self.recipe,
+        }
+        tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.network.state_dict().items()}
+        fresh = path.with_name(path.name + ".new")
+        try:
+            save_file(tensors, fresh, metadata={"format": FORMAT, "level": json.dumps(about)})
+            os.replace(fresh, path)
+        except (OSError, SafetensorError) as error:
+            fresh.unlink(missing_ok=True)
+            kept = "; the older file is unharmed" if path.exists() else ""
+            raise OSError(f"{path} could not be written ({error}){kept}: is the disk full?") from error
+
+    @classmethod
+    def load(cls, path: Path, device: str | torch.device = "cpu") -> Level:
+        """The level in a file that `save` wrote, ready to sample from.
+
+        Raises ValueError for a file that is missing, corrupt, or of something else.
+        """
+        if not path.exists():
+            raise ValueError(f"{path} does not exist: train that level first (python -m examples.images train)")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (no mapping)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path} is not a readable safetensors file ({error})") from error
+        if metadata.get("format") != FORMAT:
+            raise ValueError(f"{path} holds no level of this example (its format is {metadata.get('format')!r})")
+        about = json.loads(metadata["level"])
+        subspace = build(about["subspace"])
+        network = unet(subspace.shape, tuple(about["channels"]), about["layers"])
+        try:
+            network.load_state_dict({k: v.float() for k, v in weights.items()})
+        except RuntimeError as error:
+            raise ValueError(f"the weights in {path} do not fit the network that it describes: {error}") from error
+        network.eval().requires_grad_(False).to(device)
+        return cls(
+            about["name"],
+            build(about["sde"]),
+            subspace,
+            about["mean"],
+            about["sigma_data"],
+            tuple(about["channels"]),
+            about["layers"],
+            network,
+            about["recipe"],
+        )

@@ -1,0 +1,135 @@
+"""What the array API standard leaves open: one place where arrays, floats and constants meet.
+
+Arithmetic everywhere else goes through ``xp = namespace(x)``. Schedule values are Python floats (or
+arrays over the batch); they meet ``x`` in `over` alone, which casts them to ``x.dtype``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+
+class Array(Protocol):
+    """An array of any library that follows the array API standard.
+
+    Shapes in docstrings are written ``(*batch, *shape)``: any leading axes, any number of trailing ones.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+    def __neg__(self) -> Any: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+Score: TypeAlias = Callable[[Any, Any], Any]
+"""``score(x, t)`` on level-k coordinates ``(*batch, *shape)``, ``t`` a float or an array over the batch."""
+
+
+def namespace(*arrays: Any) -> Any:
+    """The array API namespace of `arrays`; one library, one device and one dtype, or an error.
+
+    >>> namespace(np.zeros(3)).__name__
+    'array_api_compat.numpy'
+    """
+    for a in arrays:
+        if not array_api_compat.is_array_api_obj(a):
+            raise TypeError(f"expected an array (numpy, torch, ...), got {type(a).__name__}")
+    try:
+        xp = array_api_compat.array_namespace(*arrays)
+    except TypeError as error:
+        kinds = " and ".join(sorted({type(a).__module__.split(".")[0] for a in arrays}))
+        raise TypeError(
+            f"arrays of several libraries in one call ({kinds}): convert them to one library first"
+        ) from error
+    if len(arrays) > 1:
+        for what, kinds_of in (("devices", array_api_compat.device), ("dtypes", lambda a: a.dtype)):
+            found = {str(kinds_of(a)) for a in arrays}
+            if len(found) > 1:
+                raise ValueError(f"arrays of several {what} in one call ({', '.join(sorted(found))}): use one")
+    return xp
+
+
+def is_floating(x: Any) -> bool:
+    """True if `x` holds real floating-point numbers."""
+    return bool(array_api_compat.array_namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def device(x: Any) -> Any:
+    """Where `x` lives."""
+    return array_api_compat.device(x)
+
+
+def on_host(x: Any) -> bool:
+    """True where reading a value of `x` costs nothing: the array lies in the memory of the CPU."""
+    return str(array_api_compat.device(x)).split(":")[0] == "cpu"
+
+
+def over(coefficient: Any, x: Any, trailing: int) -> Any:
+    """`coefficient`, a float or an array over the batch, ready to multiply ``x`` of shape ``(*batch, *shape)``.
+
+    `trailing` is the number of axes of ``shape``. A float stays a float (it takes ``x.dtype`` in a product in
+    every library); an array is cast to ``x.dtype`` and gets trailing axes of length one.
+
+    >>> over(np.asarray([1.0, 2.0]), np.zeros((2, 3, 4), dtype=np.float32), trailing=2).shape
+    (2, 1, 1)
+    """
+    if isinstance(coefficient, (int, float)):
+        return float(coefficient)
+    xp = array_api_compat.array_namespace(x, coefficient)
+    batch = tuple(x.shape[: x.ndim - trailing])
+    if tuple(coefficient.shape) not in ((), batch):
+        raise ValueError(
+            f"t has shape {tuple(coefficient.shape)}, but the batch of x is {batch}: "
+            "give one float, or one t for every element of the batch"
+        )
+    return xp.reshape(xp.astype(coefficient, x.dtype), (*coefficient.shape, *(1,) * trailing))
+
+
+def batches(data: Any, size: int = 512) -> Iterator[Any]:
+    """`data` as batches: slices of an array ``(N, *shape)``, or the elements of any iterable of such arrays."""
+    if array_api_compat.is_array_api_obj(data):
+        for start in range(0, data.shape[0], size):
+            yield data[start : start + size]
+    elif isinstance(data, Iterable):
+        yield from data
+    else:
+        raise TypeError(f"data must be an array (N, *shape) or an iterable of batches, got {type(data).__name__}")
+
+
+def _elementary(name: str) -> Callable[[Any], Any]:
+    of_float = getattr(math, name)
+
+    def function(t: Any) -> Any:
+        if isinstance(t, (int, float)):
+            return of_float(t)
+        if array_api_compat.is_array_api_obj(t):
+            return getattr(array_api_compat.array_namespace(t), name)(t)
+        import sympy  # a symbol: the same formula is then derived symbolically (subspace_sde.sdes.symbolic)
+
+        symbolic = {"expm1": lambda s: sympy.exp(s) - 1, "log1p": lambda s: sympy.log(1 + s)}
+        return symbolic.get(name, getattr(sympy, name, None))(t)
+
+    function.__name__ = name
+    function.__doc__ = f"``{name}(t)`` of a float, an array of any library, or a sympy expression."
+    return function
+
+
+exp, expm1, log, log1p, sqrt = (_elementary(name) for name in ("exp", "expm1", "log", "log1p", "sqrt"))

@@ -1,0 +1,179 @@
+"""What a backend supplies, how it is found, and how randomness is handed out.
+
+A `Backend` holds only what the array API standard lacks. It is found by the library of the arrays that the
+user passes in, through the entry-point group ``subspace_sde.backends`` (entry points are named by library:
+``numpy``, ``torch``, ...), so that a third party's backend installs exactly as ours do.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from importlib.metadata import entry_points
+from math import prod
+from typing import Any, Protocol, TypeAlias
+
+import array_api_compat
+import numpy as np
+
+from .arrays import on_host
+
+RNG: TypeAlias = Any
+"""An integer, a sequence of integers (one a sample), or a generator of the backend."""
+
+
+class Backend(Protocol):
+    """The contract of a plug-in; `like` is an array whose device and dtype are used."""
+
+    name: str
+
+    def generator(self, seed: int, like: Any) -> Any:
+        """A native generator on the device of `like`, started from the 64-bit `seed`."""
+
+    def is_generator(self, rng: Any) -> bool:
+        """True if `rng` is a native generator of this library."""
+
+    def normal(self, generator: Any, shape: tuple[int, ...], like: Any) -> Any:
+        """Standard normal numbers of the given shape."""
+
+    def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
+        """A copy of `x` in the memory of the host, detached from any gradient."""
+
+    def from_numpy(self, x: np.ndarray[Any, Any], like: Any) -> Any:
+        """`x` as an array of the library, device and dtype of `like`."""
+
+    def jvp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
+        """``function(x)`` and its derivative along `v`."""
+
+    def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
+        """``function(x)`` and `v` times its Jacobian."""
+
+    def no_grad(self) -> AbstractContextManager[Any]:
+        """A context in which no gradient is recorded."""
+
+    def synchronize(self, x: Any) -> None:
+        """Wait until the device of `x` has finished, so that a clock may be read."""
+
+
+def library(x: Any) -> str:
+    """The name of the library of the array `x`: ``numpy``, ``torch``, ..."""
+    name: str = array_api_compat.array_namespace(x).__name__
+    return name.removeprefix("array_api_compat.").split(".")[0]
+
+
+@lru_cache(maxsize=None)
+def _load(name: str) -> Backend:
+    found = entry_points(group="subspace_sde.backends")
+    if name not in found.names:
+        raise ValueError(
+            f"no backend for {name} arrays is installed: found {', '.join(sorted(found.names)) or 'none'}; "
+            f"a package that provides one registers it as '{name}' in the entry-point group subspace_sde.backends"
+        )
+    backend: Backend = found[name].load()()
+    return backend
+
+
+def backend_of(x: Any) -> Backend:
+    """The backend for the library of `x`.
+
+    >>> backend_of(np.zeros(3)).name
+    'numpy'
+    """
+    return _load(library(x))
+
+
+class Constant:
+    """A numpy float64 array that a subspace or an oracle owns, and that follows the library, device and dtype of x.
+
+    >>> Constant(np.eye(2)).like(np.zeros(3, dtype=np.float32)).dtype
+    dtype('float32')
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = np.asarray(value, dtype=np.float64)
+        self._copies: dict[tuple[str, str, str], Any] = {}
+
+    def like(self, x: Any) -> Any:
+        """This constant as an array of the kind of `x`; converted once for each kind."""
+        key = (library(x), str(array_api_compat.device(x)), str(x.dtype))
+        if key not in self._copies:
+            self._copies[key] = backend_of(x).from_numpy(self.value, x)
+        return self._copies[key]
+
+
+def streams(seed: int, start: int, stop: int) -> tuple[int, ...]:
+    """The integers that the integer `seed` stands for, for the samples `start` to `stop`: one stream a sample.
+
+    A chunk or a process asks for its part, and draws the noise that one call with ``rng=seed`` would draw.
+
+    >>> streams(7, 0, 3)[1:] == streams(7, 1, 3)
+    True
+    """
+    return tuple(int(np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0]) for i in range(start, stop))
+
+
+class Noise:
+    """Normal numbers for a batch: one stream a sample (an integer or a sequence), or the backend's own generator.
+
+    With streams, the noise of sample i depends on its stream and on what it drew before, never on the batch it
+    is in. Draws are taken several steps at a time where each costs a launch (any device but the CPU); how many
+    depends on the shape alone, so that the promise holds.
+
+    Parameters
+    ----------
+    rng: an integer >= 0, a sequence of them, one for each element of `batch`, or a generator of the backend.
+    batch: the leading axes.
+    like: an array whose library, device and dtype are used.
+    """
+
+    def __init__(self, rng: RNG, batch: tuple[int, ...], like: Any) -> None:
+        self._backend, self._batch, self._like = backend_of(like), batch, like
+        self._shared = rng if self._backend.is_generator(rng) else None
+        if self._shared is None:
+            self._generators = [self._backend.generator(s, like) for s in _seeds(rng, prod(batch))]
+        self._ahead: list[Any] = []
+        self._ahead_shape: tuple[int, ...] | None = None
+
+    def normal(self, shape: tuple[int, ...]) -> Any:
+        """The next standard normal numbers, ``(*batch, *shape)``."""
+        if self._shared is not None:
+            return self._backend.normal(self._shared, (*self._batch, *shape), self._like)
+        if shape != self._ahead_shape or not self._ahead:
+            self._ahead_shape = shape
+            self._ahead = self._draw(shape)
+        return self._ahead.pop()
+
+    def _draw(self, shape: tuple[int, ...]) -> list[Any]:
+        xp = array_api_compat.array_namespace(self._like)
+        steps = 1 if on_host(self._like) else max(1, min(16, 2**18 // max(1, prod(shape))))
+        drawn = [self._backend.normal(g, (steps, *shape), self._like) for g in self._generators]
+        if not drawn:
+            return [self._backend.from_numpy(np.zeros((*self._batch, *shape)), self._like)]
+        stacked = xp.stack(drawn, axis=1)
+        return [xp.reshape(stacked[i, ...], (*self._batch, *shape)) for i in reversed(range(steps))]
+
+
+def _seeds(rng: RNG, count: int) -> Sequence[int]:
+    if isinstance(rng, Sequence) and not isinstance(rng, (str, bytes)) or isinstance(rng, np.ndarray):
+        seeds = [_seed(s) for s in rng]
+        if len(seeds) != count:
+            raise ValueError(f"rng holds {len(seeds)} integers for {count} samples: give one for each sample")
+        return seeds
+    return streams(_seed(rng), 0, count)
+
+
+def _seed(rng: Any) -> int:
+    try:
+        if isinstance(rng, bool):
+            raise TypeError
+        seed = operator.index(rng)
+    except TypeError:
+        raise TypeError(
+            "rng must be an integer, a sequence of integers (one a sample) or a generator of the arrays' own "
+            f"library, got {type(rng).__name__}"
+        ) from None
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"rng must lie in [0, 2**64), got {seed}")
+    return seed

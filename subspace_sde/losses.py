@@ -1,0 +1,78 @@
+"""Denoising score matching, for any level: eq. 8 says that the levels share α and σ, so they share this code.
+
+A level k is trained on ``nested[k].restrict(x0)`` over all of (t_min, T), as if that were the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, TypeAlias
+
+import array_api_compat
+
+from .arrays import Score, is_floating, namespace, over
+from .backend import RNG, Noise
+from .sdes import IsotropicSDE
+
+Weighting: TypeAlias = Callable[[IsotropicSDE, Any], Any]
+"""``weighting(sde, t)``, the factor λ(t) of the squared error of the score."""
+
+
+def sigma_squared(sde: IsotropicSDE, t: Any) -> Any:
+    """λ = σ²: the squared error of the noise prediction (Song et al. 2021)."""
+    return sde.sigma(t) ** 2
+
+
+def likelihood(sde: IsotropicSDE, t: Any) -> Any:
+    """λ = g²: the bound on the negative log-likelihood (Song, Durkan et al. 2021)."""
+    return sde.g(t) ** 2
+
+
+def edm(sigma_data: float) -> Weighting:
+    """λ of Karras et al. 2022: (σ̃² + σ_data²)/(σ̃ σ_data)² times the denoiser's squared error, σ̃ = σ/α."""
+
+    def weighting(sde: IsotropicSDE, t: Any) -> Any:
+        noise_squared = (sde.sigma(t) / sde.alpha(t)) ** 2
+        # the denoiser's error is σ²/α times the score's
+        return (noise_squared + sigma_data**2) / (noise_squared * sigma_data**2) * (
+            sde.sigma(t) ** 4 / sde.alpha(t) ** 2
+        )
+
+    return weighting
+
+
+def denoising_score_matching(
+    score: Score, x0: Any, t: Any, sde: IsotropicSDE, rng: RNG, weighting: Weighting = sigma_squared
+) -> Any:
+    """λ(t) times the mean square of s(x(t), t) + ε/σ over the entries, one number for every element of the batch.
+
+    Parameters
+    ----------
+    score: the score of a level.
+    x0: (*batch, *shape), the data in that level's coordinates.
+    t: (*batch,), the time of every element.
+    rng: an integer, a sequence of integers, or a generator of the arrays' library.
+
+    Returns
+    -------
+    (*batch,): its mean over t uniform in (t_min, T) is the loss to minimise.
+
+    >>> import numpy as np
+    >>> from subspace_sde import VE
+    >>> exact = lambda x, t: -x / (1 + VE().sigma(t)[:, None] ** 2)  # of N(0, I)
+    >>> denoising_score_matching(exact, np.zeros((4, 2)), np.full(4, 0.5), VE(), rng=0).shape
+    (4,)
+    """
+    if not is_floating(x0):
+        raise ValueError(f"x0 must hold floating-point numbers, got {x0.dtype}: convert first, pixels to [0, 1] say")
+    if not array_api_compat.is_array_api_obj(t):
+        raise TypeError("t must be an array with one time for every element of the batch")
+    xp, batch, shape = namespace(x0), tuple(t.shape), tuple(x0.shape[t.ndim :])
+    if tuple(x0.shape[: t.ndim]) != batch:
+        raise ValueError(f"t has shape {batch}, which is not how the shape {tuple(x0.shape)} of x0 begins")
+    noise = Noise(rng, batch, x0).normal(shape)
+    sigma = over(sde.sigma(t), x0, len(shape))
+    error = score(over(sde.alpha(t), x0, len(shape)) * x0 + sigma * noise, t) + noise / sigma
+    squares = xp.reshape(error * error, (*batch, prod(shape)))
+    return xp.astype(weighting(sde, t), x0.dtype) * xp.mean(squares, axis=-1)

@@ -1,0 +1,136 @@
+"""Scores from the networks people have: noise prediction, denoiser, velocity, another process, another data range.
+
+With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here takes
+a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and returns another.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .arrays import Score, log, over, sqrt
+from .sdes import IsotropicSDE
+
+
+def _c(coefficient: Any, t: Any, x: Any) -> Any:
+    """A coefficient ready to multiply x: an array over the batch gets the trailing axes of x."""
+    return over(coefficient, x, x.ndim - getattr(t, "ndim", 0))
+
+
+def from_noise(network: Score, sde: IsotropicSDE) -> Score:
+    """The score of a network that predicts the noise ε: s = −ε/σ.
+
+    >>> import numpy as np
+    >>> from subspace_sde import VE
+    >>> score = from_noise(lambda x, t: x, VE())
+    >>> score(np.ones((2, 3)), 1.0)[0].round(3)
+    array([-0.02, -0.02, -0.02])
+    """
+
+    def score(x: Any, t: Any) -> Any:
+        return -network(x, t) / _c(sde.sigma(t), t, x)
+
+    return score
+
+
+def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
+    """The score of a network that predicts x(0): s = (α D − x)/σ²."""
+
+    def score(x: Any, t: Any) -> Any:
+        return (_c(sde.alpha(t), t, x) * network(x, t) - x) / _c(sde.sigma(t) ** 2, t, x)
+
+    return score
+
+
+def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
+    """The score of a network that predicts the velocity α' x(0) + σ' ε of flow matching: s = 2 (f x − v)/g².
+
+    This v is the probability-flow ODE's dx/dt (eq. 3); for the "v-prediction" α ε − σ x(0) of distilled
+    variance-preserving models see `from_v_prediction`.
+    """
+
+    def score(x: Any, t: Any) -> Any:
+        return (_c(sde.f(t), t, x) * x - network(x, t)) * _c(2 / sde.g(t) ** 2, t, x)
+
+    return score
+
+
+def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
+    """The score of a network that predicts v = α ε − σ x(0) (Salimans and Ho 2022): ε = (α v + σ x)/(α² + σ²)."""
+
+    def score(x: Any, t: Any) -> Any:
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
+        norm = sigma * (alpha**2 + sigma**2)
+        return -(_c(alpha / norm, t, x) * network(x, t) + _c(sigma / norm, t, x) * x)
+
+    return score
+
+
+def denoiser(score: Score, sde: IsotropicSDE) -> Score:
+    """E[x(0) | x(t)] = (x + σ² s)/α, the inverse of `from_denoiser` (Tweedie)."""
+
+    def denoised(x: Any, t: Any) -> Any:
+        return (x + _c(sde.sigma(t) ** 2, t, x) * score(x, t)) / _c(sde.alpha(t), t, x)
+
+    return denoised
+
+
+def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: float = 0.0) -> Score:
+    """The denoiser of a raw network by the preconditioning of Karras et al. 2022 (EDM), for any α and σ.
+
+    Parameters
+    ----------
+    network: called as ``network(inputs, c_noise)`` with inputs of about unit variance and c_noise = log(σ/α)/4.
+    sigma_data, mean: standard deviation and mean of the data's entries.
+    """
+
+    def denoised(x: Any, t: Any) -> Any:
+        alpha, noise = sde.alpha(t), sde.sigma(t) / sde.alpha(t)
+        total = noise**2 + sigma_data**2
+        centred = x / _c(alpha, t, x) - mean
+        raw = network(centred * _c(1 / sqrt(total), t, x), log(noise) / 4)
+        return mean + _c(sigma_data**2 / total, t, x) * centred + _c(noise * sigma_data / sqrt(total), t, x) * raw
+
+    return denoised
+
+
+def change_process(
+    score: Score,
+    trained: IsotropicSDE,
+    sde: IsotropicSDE,
+    scale: float = 1.0,
+    offset: float = 0.0,
+    coordinate_scale: float = 1.0,
+) -> Score:
+    """The score under `sde` of a level whose network was trained under another process and another data range.
+
+    The network has seen ``scale · y + offset`` under `trained`, where the level's coordinates are
+    ``coordinate_scale · y``: √(product of factors) for block means y, √Π(N/size) for `LowPass`. Then
+    s(x, t) = r s'(r x + α'(t') · offset, t') with log_snr'(t') = log_snr(t) + 2 log(coordinate_scale/scale) and
+    r = α'(t') scale/(α(t) coordinate_scale). With ``coordinate_scale=1`` it converts between VE, VP, EDM and
+    flow checkpoints and between data ranges.
+
+    Raises ValueError where t' leaves the range on which the network was trained.
+
+    >>> import numpy as np
+    >>> from subspace_sde import VE, VP
+    >>> ve, vp = VE(), VP()
+    >>> def normal_under(sde):  # the score of N(0, I) data
+    ...     return lambda x, t: -x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)
+    >>> converted = change_process(normal_under(vp), vp, ve)
+    >>> x = np.ones(3)
+    >>> bool(np.allclose(converted(x, 0.4), normal_under(ve)(x, 0.4)))
+    True
+    """
+    if not (scale > 0 and coordinate_scale > 0):
+        raise ValueError(f"scale and coordinate_scale must be positive, got {scale} and {coordinate_scale}")
+    shift = 2 * math.log(coordinate_scale / scale)
+
+    def converted(x: Any, t: Any) -> Any:
+        then = trained.time_at_log_snr(sde.log_snr(t) + shift)
+        alpha = trained.alpha(then)
+        r = _c(alpha / sde.alpha(t) * (scale / coordinate_scale), t, x)
+        return r * score(r * x + _c(alpha * offset, t, x), then)
+
+    return converted

@@ -1,0 +1,114 @@
+"""Isotropic diffusions (eq. 4): dx = f(t) x dt + g(t) dw, with p(x(t) | x(0)) = N(α(t) x(0), σ²(t) I)."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ..arrays import log
+
+
+class IsotropicSDE(ABC):
+    """The pair of curves α(t), σ(t) on [t_min, T], with f = α'/α and g² = (σ²)' − 2fσ².
+
+    The curves take a float or an array; a subclass writes them with `exp`, `log`, ... of `subspace_sde.arrays`, so
+    that they take a sympy symbol too (`subspace_sde.sdes.symbolic`). They know nothing of images or subspaces:
+    isotropy is why the same curves serve every level (eq. 8).
+    """
+
+    def __init__(self, t_min: float, T: float) -> None:
+        if not (math.isfinite(t_min) and math.isfinite(T) and t_min < T):
+            raise ValueError(f"t_min must lie below T, got t_min = {t_min}, T = {T}")
+        self.t_min, self.T = float(t_min), float(T)
+
+    @abstractmethod
+    def alpha(self, t: Any) -> Any:
+        """α(t), the scale of the perturbation kernel."""
+
+    @abstractmethod
+    def sigma(self, t: Any) -> Any:
+        """σ(t), the standard deviation of the perturbation kernel."""
+
+    @abstractmethod
+    def f(self, t: Any) -> Any:
+        """f(t) = α'(t)/α(t), the drift's coefficient."""
+
+    @abstractmethod
+    def g(self, t: Any) -> Any:
+        """g(t), the diffusion's coefficient: g² = (σ²)' − 2fσ²."""
+
+    @property
+    def prior_std(self) -> float:
+        """σ(T), the standard deviation from which sampling starts."""
+        return float(self.sigma(self.T))
+
+    def log_snr(self, t: Any) -> Any:
+        """log(α²/σ²), strictly decreasing; a ValueError outside [t_min, T]."""
+        _inside("t", t, self.t_min, self.T)
+        return 2 * (log(self.alpha(t)) - log(self.sigma(t)))
+
+    def time_at_log_snr(self, v: Any, clip: bool = False) -> Any:
+        """The inverse of `log_snr`; beyond its ends a ValueError names them, or `clip` takes the end."""
+        low, high = self.log_snr(self.T), self.log_snr(self.t_min)
+        if clip:
+            v = _clip(v, low, high)
+        _inside("log_snr", v, low, high)
+        return _clip(self._time_at_log_snr(v), self.t_min, self.T)
+
+    def _time_at_log_snr(self, v: Any) -> Any:
+        """By bisection, for curves without a closed form; a subclass that has one overrides it."""
+        low, high = self.t_min + 0 * v, self.T + 0 * v
+        for _ in range(60):
+            middle = (low + high) / 2
+            later = 2 * (log(self.alpha(middle)) - log(self.sigma(middle))) > v
+            if isinstance(v, (int, float)):
+                low, high = (middle, high) if later else (low, middle)
+            else:
+                xp = array_api_compat.array_namespace(v)
+                low, high = xp.where(later, middle, low), xp.where(later, high, middle)
+        return (low + high) / 2
+
+    def grid_parameter(self, t: Any) -> Any:
+        """The variable in which this SDE's own grid is uniform: t itself, unless a subclass says otherwise."""
+        return t
+
+    def from_grid_parameter(self, u: Any) -> Any:
+        """The inverse of `grid_parameter`."""
+        return u
+
+    def grid(self, n: int) -> np.ndarray[Any, Any]:
+        """This SDE's own n + 1 times, from T down to t_min."""
+        return self.grid_between(self.T, self.t_min, n)
+
+    def grid_between(self, start: float, end: float, n: int) -> np.ndarray[Any, Any]:
+        """n + 1 times from `start` to `end`, both exactly, uniform in this SDE's own parameter."""
+        if n < 1:
+            raise ValueError(f"a grid needs at least one step, got {n}")
+        u = np.linspace(self.grid_parameter(start), self.grid_parameter(end), n + 1)
+        times = np.asarray([self.from_grid_parameter(float(v)) for v in u])
+        return np.concatenate([[start], times[1:-1], [end]])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v:g}' for k, v in vars(self).items())})"
+
+
+def _clip(v: Any, low: float, high: float) -> Any:
+    if isinstance(v, (int, float)):
+        return min(max(float(v), low), high)
+    return array_api_compat.array_namespace(v).clip(v, low, high)
+
+
+def _inside(name: str, v: Any, low: float, high: float) -> None:
+    if isinstance(v, (int, float)):
+        slack, least, most = 1e-12, float(v), float(v)
+    else:
+        xp = array_api_compat.array_namespace(v)
+        slack, least, most = 4 * float(xp.finfo(v.dtype).eps), float(xp.min(v)), float(xp.max(v))
+    slack *= max(abs(low), abs(high))
+    if not (low - slack <= least and most <= high + slack):
+        shown = f"{least:g}" if least == most else f"values from {least:g} to {most:g}"
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {shown}")

@@ -1,0 +1,227 @@
+"""Subspaces as isometries: U maps coordinates of shape ``shape`` into arrays of shape ``ambient_shape``, UᵀU = I."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..arrays import Array, is_floating, namespace
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Subspace(ABC):
+    """A linear subspace of the arrays of shape `ambient_shape`, with coordinates of shape `shape`.
+
+    A subclass supplies `_restrict` and `_embed` on any number of leading axes; everything else follows. It may
+    override `_project` or `_reject` where a shorter way exists, and `within` where U_{k|j} has a structure.
+
+    Attributes
+    ----------
+    ambient_shape: the trailing shape of the arrays that `restrict` takes.
+    shape: the trailing shape of the coordinates that it returns.
+    dim, ambient_dim: their products.
+    """
+
+    def __init__(self, ambient_shape: Sequence[int], shape: Sequence[int]) -> None:
+        self.ambient_shape: Shape = sizes("ambient_shape", ambient_shape)
+        self.shape: Shape = sizes("shape", shape)
+        if self.dim > self.ambient_dim:
+            raise ValueError(
+                f"a subspace cannot have more dimensions ({self.dim}) than the space it lies in ({self.ambient_dim})"
+            )
+
+    @property
+    def dim(self) -> int:
+        """n, the number of coordinates."""
+        return prod(self.shape)
+
+    @property
+    def ambient_dim(self) -> int:
+        """d, the number of dimensions of the space it lies in."""
+        return prod(self.ambient_shape)
+
+    @abstractmethod
+    def _restrict(self, x: Any, xp: Any) -> Any:
+        """Uᵀx for x of shape ``(*batch, *ambient_shape)``; `xp` is the namespace of x."""
+
+    @abstractmethod
+    def _embed(self, z: Any, xp: Any) -> Any:
+        """Uz for z of shape ``(*batch, *shape)``."""
+
+    def _project(self, x: Any, xp: Any) -> Any:
+        return self._embed(self._restrict(x, xp), xp)
+
+    def _reject(self, x: Any, xp: Any) -> Any:
+        return x - self._project(x, xp)
+
+    def restrict(self, x: Array) -> Any:
+        """Uᵀx: ``(*batch, *ambient_shape)`` to ``(*batch, *shape)``.
+
+        Raises ValueError for another trailing shape or for numbers that are not floating-point.
+        """
+        return self._restrict(x, self._check("restrict", x, self.ambient_shape, "embed", self.shape))
+
+    def embed(self, z: Array) -> Any:
+        """Uz: ``(*batch, *shape)`` to ``(*batch, *ambient_shape)``."""
+        return self._embed(z, self._check("embed", z, self.shape, "restrict", self.ambient_shape))
+
+    def project(self, x: Array) -> Any:
+        """Px = UUᵀx, in the space of x."""
+        return self._project(x, self._check("project", x, self.ambient_shape, "embed", self.shape))
+
+    def reject(self, x: Array) -> Any:
+        """P⊥x = x − UUᵀx, in the space of x."""
+        return self._reject(x, self._check("reject", x, self.ambient_shape, "embed", self.shape))
+
+    def matrix(self) -> np.ndarray[Any, Any]:
+        """U as a numpy array of shape (d, n): for looking at, and for tests in small dimensions."""
+        identity = np.eye(self.dim).reshape(self.dim, *self.shape)
+        columns: np.ndarray[Any, Any] = self.embed(identity).reshape(self.dim, self.ambient_dim).T
+        return columns
+
+    def __matmul__(self, inner: Subspace) -> Subspace:
+        """``outer @ inner``: `inner`, a subspace of the coordinates of `outer`, as a subspace of the space of `outer`."""
+        if not isinstance(inner, Subspace):
+            return NotImplemented
+        if inner.ambient_shape != self.shape:
+            raise ValueError(
+                f"these steps do not chain: the outer one has coordinates of shape {self.shape}, "
+                f"the inner one lies in arrays of shape {inner.ambient_shape}"
+            )
+        if isinstance(inner, Identity):
+            return self
+        return inner if isinstance(self, Identity) else Composition(self, inner)
+
+    def within(self, outer: Subspace) -> Subspace:
+        """U_{k|j} = U_jᵀU_k (paper, Notation): this subspace, which must lie in `outer`, in the coordinates of `outer`.
+
+        Raises ValueError where it does not lie in `outer`, and says by how much.
+        """
+        if outer.ambient_shape != self.ambient_shape:
+            raise ValueError(
+                f"the two subspaces lie in different spaces: arrays of shape {self.ambient_shape} "
+                f"and {outer.ambient_shape}"
+            )
+        if isinstance(outer, Identity):
+            return self
+        z = np.random.default_rng(0).standard_normal((min(self.dim, 8), *self.shape))
+        x = self.embed(z)
+        outside = float(np.max(np.abs(outer.reject(x))) / np.max(np.abs(x)))
+        if outside > 1e-6:
+            raise ValueError(
+                f"the subspaces are not nested: the one with {self.dim} dimensions sticks out of the one with "
+                f"{outer.dim} by {outside:.1e} of its length"
+            )
+        return self._within(outer)
+
+    def _within(self, outer: Subspace) -> Subspace:
+        return Relative(outer, self)
+
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments as plain numbers and lists, for `subspace_sde.specification`."""
+        raise TypeError(f"a {type(self).__name__} cannot be written as a specification: it has no `_arguments`")
+
+    def _check(self, method: str, x: Any, expected: Shape, other: str, other_shape: Shape) -> Any:
+        xp = namespace(x)
+        n = len(expected)
+        if x.ndim < n or tuple(x.shape[x.ndim - n :]) != expected:
+            got = tuple(x.shape[-n:]) if x.ndim >= n else tuple(x.shape)
+            m = len(other_shape)
+            hint = f": did you mean `{other}`?" if tuple(x.shape)[x.ndim - m :] == other_shape else ""
+            raise ValueError(f"`{method}` takes trailing shape {expected}, got {got}{hint}")
+        if not is_floating(x):
+            raise ValueError(
+                f"`{method}` takes floating-point numbers, got {x.dtype}: convert first, pixels to [0, 1] say"
+            )
+        return xp
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.ambient_shape} -> {self.shape})"
+
+
+class Identity(Subspace):
+    """The whole space, U_0 = I.
+
+    >>> Identity((3, 4)).dim
+    12
+    """
+
+    def __init__(self, ambient_shape: Sequence[int]) -> None:
+        super().__init__(ambient_shape, ambient_shape)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"ambient_shape": list(self.ambient_shape)}
+
+    def _restrict(self, x: Any, xp: Any) -> Any:
+        return x
+
+    def _embed(self, z: Any, xp: Any) -> Any:
+        return z
+
+    def _project(self, x: Any, xp: Any) -> Any:
+        return x
+
+
+class Composition(Subspace):
+    """``outer @ inner``, never as a matrix."""
+
+    def __init__(self, outer: Subspace, inner: Subspace) -> None:
+        super().__init__(outer.ambient_shape, inner.shape)
+        self.outer, self.inner = outer, inner
+
+    def _restrict(self, x: Any, xp: Any) -> Any:
+        return self.inner._restrict(self.outer._restrict(x, xp), xp)
+
+    def _embed(self, z: Any, xp: Any) -> Any:
+        return self.outer._embed(self.inner._embed(z, xp), xp)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"outer": self.outer, "inner": self.inner}
+
+    def __repr__(self) -> str:
+        return f"{self.outer!r} @ {self.inner!r}"
+
+
+class Relative(Subspace):
+    """U_{k|j} = U_jᵀU_k of two nested subspaces of the same space, never as a matrix."""
+
+    def __init__(self, outer: Subspace, inner: Subspace) -> None:
+        super().__init__(outer.shape, inner.shape)
+        self.outer, self.inner = outer, inner
+
+    def _restrict(self, x: Any, xp: Any) -> Any:
+        return self.inner._restrict(self.outer._embed(x, xp), xp)
+
+    def _embed(self, z: Any, xp: Any) -> Any:
+        return self.outer._restrict(self.inner._embed(z, xp), xp)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"outer": self.outer, "inner": self.inner}
+
+
+def sizes(name: str, shape: Sequence[int]) -> Shape:
+    """`shape` as a tuple of positive integers, or a sentence that says what is wrong with it."""
+    if isinstance(shape, (int, np.integer)):
+        shape = (int(shape),)
+    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape):
+        raise ValueError(f"{name} must hold positive integers, got {tuple(shape)}")
+    return tuple(int(n) for n in shape)
+
+
+def per_axis(name: str, value: int | Sequence[int], axes: Sequence[int], ndim: int) -> tuple[Shape, Shape]:
+    """`value`, one number or one for each of `axes`, as a tuple; and the axes counted from the end."""
+    axes = tuple(int(a) for a in ((axes,) if isinstance(axes, int) else axes))
+    if any(not -ndim <= a < ndim for a in axes):
+        raise ValueError(f"axes {axes} do not exist in an array of {ndim} axes")
+    from_the_end = tuple(a if a < 0 else a - ndim for a in axes)
+    if len(set(from_the_end)) != len(axes) or not axes:
+        raise ValueError(f"axes must name at least one axis, each once, got {axes}")
+    values = sizes(name, (value,) * len(axes) if isinstance(value, (int, np.integer)) else value)
+    if len(values) != len(axes):
+        raise ValueError(f"{name} must be one number or one for each of the axes {axes}, got {values}")
+    return values, from_the_end

@@ -1,0 +1,102 @@
+"""A subspace given by any orthonormal basis: U is a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ..arrays import namespace
+from ..backend import Constant, backend_of
+from .base import Shape, Subspace
+
+
+class Basis(Subspace):
+    """The span of the orthonormal columns of `matrix`.
+
+    Parameters
+    ----------
+    matrix: (d, n), orthonormal columns, an array of any library.
+    ambient_shape: shape of the arrays, with product d; ``(d,)`` without it.
+    shape: shape of the coordinates, with product n; ``(n,)`` without it.
+
+    Raises
+    ------
+    ValueError: the columns are not orthonormal (by how much); shapes that do not fit.
+
+    >>> line = Basis(np.asarray([[0.6], [0.8]]))
+    >>> line.project(np.asarray([1.0, 0.0])).round(2)
+    array([0.36, 0.48])
+    """
+
+    def __init__(
+        self, matrix: Any, ambient_shape: Sequence[int] | None = None, shape: Sequence[int] | None = None
+    ) -> None:
+        u, eps = _float64(matrix)
+        d, n = u.shape
+        super().__init__((d,) if ambient_shape is None else ambient_shape, (n,) if shape is None else shape)
+        if (self.ambient_dim, self.dim) != (d, n):
+            raise ValueError(
+                f"a matrix of shape {(d, n)} does not fit ambient_shape {self.ambient_shape} "
+                f"({self.ambient_dim} numbers) and shape {self.shape} ({self.dim} numbers)"
+            )
+        off = float(np.max(np.abs(u.T @ u - np.eye(n))))
+        if not off <= eps**0.5:
+            raise ValueError(
+                f"the columns are not orthonormal: UᵀU differs from the identity by {off:.1e}; "
+                "Basis.spanning(vectors) makes them so"
+            )
+        self._u = Constant(u)
+
+    @classmethod
+    def spanning(
+        cls, vectors: Any, ambient_shape: Sequence[int] | None = None, shape: Sequence[int] | None = None
+    ) -> Basis:
+        """The span of the columns of `vectors` (d, n), orthonormalised in their order (QR).
+
+        Raises ValueError where the columns are not linearly independent.
+        """
+        v, eps = _float64(vectors)
+        q, r = np.linalg.qr(v)
+        diagonal = np.abs(np.diag(r))
+        if v.shape[1] > v.shape[0] or not diagonal.min() > eps * max(v.shape) * diagonal.max():
+            raise ValueError("the vectors are not linearly independent: leave out those that the others span")
+        return cls(q * np.sign(np.diag(r)), ambient_shape, shape)
+
+    def _restrict(self, x: Any, xp: Any) -> Any:
+        return self._map(x, self._u.like(x), self.ambient_shape, self.shape, xp)
+
+    def _embed(self, z: Any, xp: Any) -> Any:
+        return self._map(z, xp.matrix_transpose(self._u.like(z)), self.shape, self.ambient_shape, xp)
+
+    @staticmethod
+    def _map(x: Any, matrix: Any, source: Shape, target: Shape, xp: Any) -> Any:
+        batch = tuple(x.shape[: x.ndim - len(source)])
+        return xp.reshape(xp.matmul(xp.reshape(x, (*batch, prod(source))), matrix), (*batch, *target))
+
+    def matrix(self) -> np.ndarray[Any, Any]:
+        return self._u.value.copy()
+
+    def _within(self, outer: Subspace) -> Subspace:
+        columns = np.moveaxis(self._u.value, -1, 0).reshape(self.dim, *self.ambient_shape)
+        relative = outer.restrict(columns).reshape(self.dim, outer.dim).T
+        return Basis(relative, outer.shape, self.shape)
+
+
+def _float64(matrix: Any) -> tuple[np.ndarray[Any, Any], float]:
+    if not array_api_compat.is_array_api_obj(matrix):
+        matrix = np.asarray(matrix, dtype=np.float64)
+    xp = namespace(matrix)
+    if matrix.ndim != 2 or not matrix.shape[1]:
+        raise ValueError(f"a basis is a matrix (d, n) with n >= 1 columns, got shape {tuple(matrix.shape)}")
+    if not xp.isdtype(matrix.dtype, "real floating"):
+        raise ValueError(f"a basis holds real floating-point numbers, got {matrix.dtype}")
+    value = np.asarray(backend_of(matrix).to_numpy(matrix), dtype=np.float64)
+    if not np.all(np.isfinite(value)):
+        raise ValueError("the basis holds NaN or infinity")
+    return value, float(xp.finfo(matrix.dtype).eps)
+
+
