@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
-import numpy as np
 
 
 class Array(Protocol):
@@ -46,6 +45,7 @@ Score: TypeAlias = Callable[[Any, Any], Any]
 def namespace(*arrays: Any) -> Any:
     """The array API namespace of `arrays`; one library, one device and one dtype, or an error.
 
+    >>> import numpy as np
     >>> namespace(np.zeros(3)).__name__
     'array_api_compat.numpy'
     """
@@ -55,13 +55,13 @@ def namespace(*arrays: Any) -> Any:
     try:
         xp = array_api_compat.array_namespace(*arrays)
     except TypeError as error:
-        kinds = " and ".join(sorted({type(a).__module__.split(".")[0] for a in arrays}))
+        libraries = " and ".join(sorted({type(a).__module__.split(".")[0] for a in arrays}))
         raise TypeError(
-            f"arrays of several libraries in one call ({kinds}): convert them to one library first"
+            f"arrays of several libraries in one call ({libraries}): convert them to one library first"
         ) from error
     if len(arrays) > 1:
-        for what, kinds_of in (("devices", array_api_compat.device), ("dtypes", lambda a: a.dtype)):
-            found = {str(kinds_of(a)) for a in arrays}
+        kinds = {"devices": {str(device(a)) for a in arrays}, "dtypes": {str(a.dtype) for a in arrays}}
+        for what, found in kinds.items():
             if len(found) > 1:
                 raise ValueError(f"arrays of several {what} in one call ({', '.join(sorted(found))}): use one")
     return xp
@@ -88,6 +88,7 @@ def over(coefficient: Any, x: Any, trailing: int) -> Any:
     `trailing` is the number of axes of ``shape``. A float stays a float (it takes ``x.dtype`` in a product in
     every library); an array is cast to ``x.dtype`` and gets trailing axes of length one.
 
+    >>> import numpy as np
     >>> over(np.asarray([1.0, 2.0]), np.zeros((2, 3, 4), dtype=np.float32), trailing=2).shape
     (2, 1, 1)
     """
@@ -124,8 +125,9 @@ def _elementary(name: str) -> Callable[[Any], Any]:
             return getattr(array_api_compat.array_namespace(t), name)(t)
         import sympy  # a symbol: the same formula is then derived symbolically (subspace_sde.sdes.symbolic)
 
-        symbolic = {"expm1": lambda s: sympy.exp(s) - 1, "log1p": lambda s: sympy.log(1 + s)}
-        return symbolic.get(name, getattr(sympy, name, None))(t)
+        if name == "expm1":
+            return sympy.exp(t) - 1
+        return sympy.log(1 + t) if name == "log1p" else getattr(sympy, name)(t)
 
     function.__name__ = name
     function.__doc__ = f"``{name}(t)`` of a float, an array of any library, or a sympy expression."

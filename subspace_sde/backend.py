@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from math import prod
 from typing import Any, Protocol, TypeAlias
@@ -63,7 +63,7 @@ def library(x: Any) -> str:
     return name.removeprefix("array_api_compat.").split(".")[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(name: str) -> Backend:
     found = entry_points(group="subspace_sde.backends")
     if name not in found.names:
@@ -156,7 +156,7 @@ class Noise:
 
 
 def _seeds(rng: RNG, count: int) -> Sequence[int]:
-    if isinstance(rng, Sequence) and not isinstance(rng, (str, bytes)) or isinstance(rng, np.ndarray):
+    if (isinstance(rng, Sequence) and not isinstance(rng, (str, bytes))) or isinstance(rng, np.ndarray):
         seeds = [_seed(s) for s in rng]
         if len(seeds) != count:
             raise ValueError(f"rng holds {len(seeds)} integers for {count} samples: give one for each sample")

@@ -1,4 +1,4 @@
-"""Images from where people have them, as arrays: photographs, folders, ``.npz``, Parquet, names on the Hugging Face hub.
+"""Images from where people have them, as arrays: photographs, folders, ``.npz``, Parquet, the Hugging Face hub.
 
 Everything is kept as uint8 ``(N, 3, H, W)``; `to_unit` turns a batch into floats in [0, 1], the data range of every
 figure of this project. Needs the extra ``images``.
@@ -105,7 +105,9 @@ def photos(size: int = 32, train: int = 20_000, held_out: int = 2_000, seed: int
         sources = []
         for picture in pictures:
             edge = picture.width - 4 * size
-            part = picture.crop((0, 0, edge, picture.height) if regions == 0 else (edge, 0, picture.width, picture.height))
+            part = picture.crop(
+                (0, 0, edge, picture.height) if regions == 0 else (edge, 0, picture.width, picture.height)
+            )
             sources += [np.asarray(part.reduce(scale)) for scale in (1, 2, 4)]
         for i in range(total):
             whole = sources[i % len(sources)]

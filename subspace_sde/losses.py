@@ -35,8 +35,8 @@ def edm(sigma_data: float) -> Weighting:
     def weighting(sde: IsotropicSDE, t: Any) -> Any:
         noise_squared = (sde.sigma(t) / sde.alpha(t)) ** 2
         # the denoiser's error is σ²/α times the score's
-        return (noise_squared + sigma_data**2) / (noise_squared * sigma_data**2) * (
-            sde.sigma(t) ** 4 / sde.alpha(t) ** 2
+        return (
+            (noise_squared + sigma_data**2) / (noise_squared * sigma_data**2) * (sde.sigma(t) ** 4 / sde.alpha(t) ** 2)
         )
 
     return weighting

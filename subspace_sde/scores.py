@@ -1,7 +1,8 @@
 """Scores from the networks people have: noise prediction, denoiser, velocity, another process, another data range.
 
-With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here takes
-a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and returns another.
+With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here
+takes a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and
+returns another.
 """
 
 from __future__ import annotations

@@ -36,11 +36,11 @@ class TorchBackend:
         return torch.asarray(x).to(like.dtype).to(like.device)
 
     def jvp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
-        value, derivative = torch.func.jvp(function, (x,), (v,))
+        value, derivative = torch.func.jvp(function, (x,), (v,))[:2]
         return value, derivative
 
     def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
-        value, pull_back = torch.func.vjp(function, x)
+        value, pull_back = torch.func.vjp(function, x)[:2]
         return value, pull_back(v)[0]
 
     def no_grad(self) -> AbstractContextManager[Any]:

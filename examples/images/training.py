@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from subspace_sde import IsotropicSDE, Subspace
 from subspace_sde.backend import streams
-from subspace_sde.images import to_unit, unit_batches
+from subspace_sde.images import unit_batches
 from subspace_sde.losses import denoising_score_matching, edm
 
 from .levels import Level, file_name, unet
@@ -100,8 +100,14 @@ def statistics(subspace: Subspace, images: np.ndarray[Any, Any]) -> tuple[float,
 
 
 def train_level(
-    name: str, subspace: Subspace, sde: IsotropicSDE, images: np.ndarray[Any, Any], recipe: Recipe, out: Path,
-    data_name: str = "", device: str = "auto",
+    name: str,
+    subspace: Subspace,
+    sde: IsotropicSDE,
+    images: np.ndarray[Any, Any],
+    recipe: Recipe,
+    out: Path,
+    data_name: str = "",
+    device: str = "auto",
 ) -> Path:
     """Train one level and keep it in ``out``; goes on where an earlier call stopped; returns the level's file.
 
@@ -114,11 +120,20 @@ def train_level(
         return path
     torch.manual_seed(recipe.seed)
     mean, sigma_data = statistics(subspace, images)
-    level = Level(name, sde, subspace, mean, sigma_data, recipe.channels, recipe.layers,
-                  unet(subspace.shape, recipe.channels, recipe.layers))
+    level = Level(
+        name,
+        sde,
+        subspace,
+        mean,
+        sigma_data,
+        recipe.channels,
+        recipe.layers,
+        unet(subspace.shape, recipe.channels, recipe.layers),
+    )
     optimizer = torch.optim.AdamW(level.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     loader = torch.utils.data.DataLoader(
-        _Pixels(images), batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, progress.step),
+        _Pixels(images),
+        batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, progress.step),
         collate_fn=lambda batch: batch,
     )
     network = level.network
@@ -140,10 +155,17 @@ def train_level(
         if accelerator.is_main_process:
             average.store(network.parameters())
             average.copy_to(network.parameters())
-            level.recipe = {**asdict(recipe), "channels": list(recipe.channels), "data": data_name,
-                            "minutes": round(progress.seconds / 60, 1), "steps": progress.step,
-                            "loss": round(progress.loss, 5), "commit": commit(),
-                            "device": str(accelerator.device), "parameters": sum(p.numel() for p in network.parameters())}
+            level.recipe = {
+                **asdict(recipe),
+                "channels": list(recipe.channels),
+                "data": data_name,
+                "minutes": round(progress.seconds / 60, 1),
+                "steps": progress.step,
+                "loss": round(progress.loss, 5),
+                "commit": commit(),
+                "device": str(accelerator.device),
+                "parameters": sum(p.numel() for p in network.parameters()),
+            }
             wrapped, level.network = level.network, network
             level.save(path)
             level.network = wrapped

@@ -1,4 +1,7 @@
-"""The variance-preserving SDE and its sub-VP relative (Song et al. 2021), with B(t) = ∫β = β_min t + (β_max − β_min) t²/2."""
+"""The variance-preserving SDE and its sub-VP relative (Song et al. 2021).
+
+B(t) = ∫₀ᵗ β = β_min t + (β_max − β_min) t²/2.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,7 @@ class _LinearBeta(IsotropicSDE):
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-3, T: float = 1.0) -> None:
         if not 0 < beta_min < beta_max < math.inf:
-            raise ValueError(
-                f"{type(self).__name__} needs 0 < beta_min < beta_max, got {beta_min} and {beta_max}"
-            )
+            raise ValueError(f"{type(self).__name__} needs 0 < beta_min < beta_max, got {beta_min} and {beta_max}")
         if t_min <= 0:
             raise ValueError(f"t_min must be positive (sigma is 0 at t = 0), got {t_min}")
         super().__init__(t_min, T)

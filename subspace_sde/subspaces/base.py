@@ -85,7 +85,7 @@ class Subspace(ABC):
         return columns
 
     def __matmul__(self, inner: Subspace) -> Subspace:
-        """``outer @ inner``: `inner`, a subspace of the coordinates of `outer`, as a subspace of the space of `outer`."""
+        """``outer @ inner``: `inner` lies in the coordinates of `outer`; the result in the space of `outer`."""
         if not isinstance(inner, Subspace):
             return NotImplemented
         if inner.ambient_shape != self.shape:

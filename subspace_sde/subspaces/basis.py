@@ -98,5 +98,3 @@ def _float64(matrix: Any) -> tuple[np.ndarray[Any, Any], float]:
     if not np.all(np.isfinite(value)):
         raise ValueError("the basis holds NaN or infinity")
     return value, float(xp.finfo(matrix.dtype).eps)
-
-

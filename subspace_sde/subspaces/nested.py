@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import matmul
+from typing import overload
 
 from .base import Identity, Subspace
 
@@ -68,7 +69,11 @@ class NestedSubspaces(Sequence[Subspace]):
     def __len__(self) -> int:
         return len(self._levels)
 
-    def __getitem__(self, k: int) -> Subspace:  # type: ignore[override]
+    @overload
+    def __getitem__(self, k: int) -> Subspace: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Subspace]: ...
+    def __getitem__(self, k: int | slice) -> Subspace | list[Subspace]:
         return self._levels[k]
 
     def __iter__(self) -> Iterator[Subspace]:

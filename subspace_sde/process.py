@@ -1,0 +1,303 @@
+"""The subspace diffusion: eqs. 4-6 forwards, eq. 9 at the jumps, eqs. 10-11 as one full-dimensional score.
+
+On t_k < t ≤ t_{k+1} the process lives in V_k:
+
+    dx = f(t) x dt + Σ_k δ(t − t_k) (U_k U_kᵀ − I) x dt + g(t) U_k U_kᵀ dw        (5), (6)
+
+and its reverse models x_k = U_kᵀx with a score network, and every orthogonal component x⊥_{j+1|j}, j < k, as a
+Gaussian of variance Σ⊥_{j+1|j}(t) (9), so that
+
+    ∇ log p(x, t) ≈ U_k s_k(U_kᵀx, t) − Σ_{j<k} (P_j − P_{j+1}) x / Σ⊥_{j+1|j}(t)   (11)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from .arrays import Array, Score, device, namespace, over
+from .backend import RNG, Constant, Noise, backend_of
+from .complement import ComplementMoments, combined_variance, complement_moments
+from .sdes import IsotropicSDE
+from .subspaces import NestedSubspaces, Subspace
+
+
+class SubspaceSDE:
+    """An isotropic SDE that is projected onto smaller and smaller subspaces as time goes on.
+
+    Parameters
+    ----------
+    sde: the process on every level (eq. 8).
+    subspaces: V_0 ⊃ V_1 ⊃ … ⊃ V_K.
+    times: t_1 < … < t_K, inside (t_min, T).
+    complement_variances: E‖x⊥_{k|k-1}(0)‖²/(n_{k-1} − n_k) for k = 1 … K; see `fit`.
+    mean: the data's mean μ, an array of the full space; then x⊥ − α(t) μ⊥_k stands for x⊥, and the variances are
+        those about the mean.
+
+    Raises ValueError where numbers of subspaces, times and variances differ, or times are out of order.
+
+    >>> from subspace_sde import VE, Downsampling, NestedSubspaces
+    >>> halves = NestedSubspaces([Downsampling((3, 32, 32), 2)])
+    >>> process = SubspaceSDE(VE(), halves, [0.5], [0.075**2])
+    >>> process.level(0.5), process.level(0.51), process.shape(1)
+    (0, 1, (3, 16, 16))
+    """
+
+    def __init__(
+        self,
+        sde: IsotropicSDE,
+        subspaces: NestedSubspaces,
+        times: Sequence[float],
+        complement_variances: Sequence[float],
+        mean: Any = None,
+    ) -> None:
+        if not isinstance(subspaces, NestedSubspaces):
+            raise TypeError(f"subspaces must be NestedSubspaces, got {type(subspaces).__name__}")
+        if not isinstance(sde, IsotropicSDE):
+            raise TypeError(f"sde must be an IsotropicSDE, got {type(sde).__name__}")
+        self.sde, self.subspaces = sde, subspaces
+        self.K = len(subspaces) - 1
+        self.times = tuple(float(t) for t in times)
+        self.complement_variances = tuple(float(v) for v in complement_variances)
+        if not len(self.times) == len(self.complement_variances) == self.K:
+            raise ValueError(
+                f"{self.K} proper subspaces need as many times and complement variances, "
+                f"got {len(self.times)} and {len(self.complement_variances)}"
+            )
+        ends = (sde.t_min, *self.times, sde.T)
+        if not all(a < b for a, b in zip(ends, ends[1:])):
+            raise ValueError(
+                f"times must increase strictly inside ({sde.t_min:g}, {sde.T:g}), the smallest subspace last, "
+                f"got {self.times}"
+            )
+        if not all(math.isfinite(v) and v >= 0 for v in self.complement_variances):
+            raise ValueError(f"complement variances must be finite and not negative, got {self.complement_variances}")
+        self.mean = None if mean is None else _host(mean)
+        self._complement_means: tuple[Constant, ...] = ()
+        if self.mean is not None:
+            if self.mean.shape != subspaces.ambient_shape:
+                raise ValueError(f"the mean has shape {self.mean.shape}, the full space {subspaces.ambient_shape}")
+            if not np.all(np.isfinite(self.mean)):
+                raise ValueError("the mean holds NaN or infinity")
+            self._complement_means = tuple(
+                Constant(step.reject(level.restrict(self.mean))) for level, step in zip(subspaces, subspaces.steps)
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        sde: IsotropicSDE,
+        subspaces: NestedSubspaces,
+        times: Sequence[float],
+        data: Any,
+        center: bool = False,
+    ) -> SubspaceSDE:
+        """The process whose complement variances (and mean, with `center`) are those of `data`.
+
+        `data` is an array (N, *ambient_shape), any iterable of batches (read once), or `ComplementMoments` of them.
+        """
+        moments = data if isinstance(data, ComplementMoments) else complement_moments(subspaces, data)
+        return cls(sde, subspaces, times, moments.variances(center), moments.mean if center else None)
+
+    # -- forwards -------------------------------------------------------------------------------------------------
+
+    def level(self, t: Any) -> Any:
+        """k for t_k < t ≤ t_{k+1}, and 0 at and below t_1; an int for a float, an array of ints for an array."""
+        if isinstance(t, (int, float)):
+            return sum(t > t_k for t_k in self.times)
+        xp = namespace(t)
+        levels = xp.zeros(t.shape, dtype=xp.int64, device=device(t))
+        for t_k in self.times:
+            levels = levels + xp.astype(t > t_k, xp.int64)
+        return levels
+
+    def shape(self, k: int) -> tuple[int, ...]:
+        """The shape of x_k."""
+        return self.subspaces[k].shape
+
+    def ends(self, k: int) -> tuple[float, float]:
+        """(t_k, t_{k+1}), the stage on which level k is used; t_0 = t_min and t_{K+1} = T."""
+        bounds = (self.sde.t_min, *self.times, self.sde.T)
+        return bounds[k], bounds[k + 1]
+
+    @property
+    def jumps(self) -> tuple[tuple[float, Subspace], ...]:
+        """(t_k, U_k): the Dirac terms of eq. 6 as data; ``U_k.project`` applies one."""
+        return tuple(zip(self.times, self.subspaces[1:]))
+
+    def drift(self, x: Array, t: Any) -> Any:
+        """f(t) x, eq. 6 between the jumps; x of shape (*batch, *ambient_shape)."""
+        self.subspaces[0].restrict(x)
+        return over(self.sde.f(t), x, self._trailing) * x
+
+    def diffusion(self, noise: Array, t: Any) -> Any:
+        """g(t) U_k U_kᵀ noise, eq. 5; `noise` of shape (*batch, *ambient_shape)."""
+        return over(self.sde.g(t), noise, self._trailing) * self._project_at(noise, t)
+
+    def perturb(self, x0: Array, t: Any, rng: RNG) -> Any:
+        """A draw of x(t) from the forward marginal: P_k (α x(0) + σ ε), with k = level(t)."""
+        self.subspaces[0].restrict(x0)
+        noise = Noise(rng, self._batch(x0, 0), x0).normal(self.shape(0))
+        clean = over(self.sde.alpha(t), x0, self._trailing) * x0
+        return self._project_at(clean + over(self.sde.sigma(t), x0, self._trailing) * noise, t)
+
+    def path(self, x0: Array, times: Sequence[float], rng: RNG) -> Any:
+        """One path of the forward process through the jumps, at increasing `times`: (len(times), *batch, *ambient)."""
+        self.subspaces[0].restrict(x0)
+        xp, noise = namespace(x0), Noise(rng, self._batch(x0, 0), x0)
+        if not len(times) or any(s > t for s, t in zip(times, times[1:])):
+            raise ValueError("a path needs at least one time, and times that do not decrease")
+        if times[0] < self.sde.t_min or times[-1] > self.sde.T:
+            raise ValueError(f"the times of a path lie in [{self.sde.t_min:g}, {self.sde.T:g}], got {tuple(times)}")
+        x, scale, variance, states = x0, 1.0, 0.0, []
+        for t in times:
+            alpha, now = float(self.sde.alpha(t)), float(self.sde.sigma(t)) ** 2
+            ratio = alpha / scale
+            # from s to t the mean shrinks by α(t)/α(s), and the rest of σ²(t) is fresh noise
+            fresh = math.sqrt(max(now - ratio * ratio * variance, 0.0))
+            x = self.subspaces[self.level(float(t))]._project(ratio * x + fresh * noise.normal(self.shape(0)), xp)
+            states.append(x)
+            scale, variance = alpha, now
+        return xp.stack(states)
+
+    # -- the Gaussian model of the complements ------------------------------------------------------------------------
+
+    def complement_variance(self, k: int, t: Any, base: int | None = None) -> Any:
+        """Σ⊥_{k|base}(t) = α²(t) E‖x⊥_{k|base}(0)‖²/(n_base − n_k) + σ²(t), eq. 9; `base` is k − 1 without it."""
+        base = k - 1 if base is None else base
+        if not 0 <= base < k <= self.K:
+            raise ValueError(
+                f"the complement of level k in level base needs 0 <= base < k <= {self.K}, got {k}, {base}"
+            )
+        initial = combined_variance(self.complement_variances, self.subspaces, base, k)
+        return self.sde.alpha(t) ** 2 * initial + self.sde.sigma(t) ** 2
+
+    def inject(self, x: Array, k: int, rng: RNG) -> Any:
+        """x_k(t_k) to x_{k-1}(t_k) (Algorithm 1): U_{k|k-1} x_k plus projected white noise of variance Σ⊥_{k|k-1}(t_k).
+
+        Parameters
+        ----------
+        x: (*batch, *shape(k)).
+        k: the level that is left, 1 … K.
+        rng: draws are made in the full shape of level k − 1 and projected; the covariance is never factored.
+        """
+        if not 1 <= k <= self.K:
+            raise ValueError(f"injection leaves one of the levels 1 to {self.K}, got {k}")
+        self.subspaces.steps[k - 1].embed(x)
+        return self._inject(x, k, Noise(rng, self._batch(x, k), x))
+
+    def _inject(self, x: Any, k: int, noise: Noise) -> Any:
+        step, t, xp = self.subspaces.steps[k - 1], self.times[k - 1], array_api_compat.array_namespace(x)
+        fresh = step._reject(noise.normal(step.ambient_shape), xp)
+        injected = step._embed(x, xp) + math.sqrt(self.complement_variance(k, t)) * fresh
+        if self._complement_means:
+            injected = injected + self.sde.alpha(t) * self._complement_means[k - 1].like(x)
+        return injected
+
+    # -- eq. 11 -------------------------------------------------------------------------------------------------------
+
+    def full_score(self, scores: Sequence[Score], level: int | None = None) -> Score:
+        """Eq. 11: the K + 1 scores and the Gaussian complements as one score of the full space.
+
+        Parameters
+        ----------
+        scores: s_0 … s_K, each on its own level's coordinates.
+        level: k gives stage k's function on the *closed* interval [t_k, t_{k+1}], for solvers that integrate stage by
+            stage: at t_k the function of time alone belongs to the stage below.
+
+        Returns
+        -------
+        ``score(x, t)``, x of shape (*batch, *ambient_shape); with an array t the elements are grouped by level.
+        """
+        scores = self.check_scores(scores)
+        if level is not None and not 0 <= level <= self.K:
+            raise ValueError(f"level must lie in 0 ... {self.K}, got {level}")
+
+        def score(x: Any, t: Any) -> Any:
+            self.subspaces[0].restrict(x)
+            if level is None:
+                return self._by_level(x, t, lambda k, y, s: self._stage_score(scores[k], k, y, s))
+            low, high = self.ends(level)
+            if isinstance(t, (int, float)) and not low <= t <= high:
+                raise ValueError(f"stage {level} reaches from t = {low:g} to {high:g}, got t = {t:g}")
+            return self._stage_score(scores[level], level, x, t)
+
+        return score
+
+    def _stage_score(self, score: Score, k: int, x: Any, t: Any) -> Any:
+        xp = array_api_compat.array_namespace(x)
+        gaussian = []
+        for j, step in enumerate(self.subspaces.steps[:k], start=1):
+            inner = step._restrict(x, xp)
+            complement = x - step._embed(inner, xp)
+            if self._complement_means:
+                mean = self._complement_means[j - 1].like(x)
+                complement = complement - over(self.sde.alpha(t), x, len(step.ambient_shape)) * mean
+            gaussian.append(complement / over(self.complement_variance(j, t), x, len(step.ambient_shape)))
+            x = inner
+        s = score(x, t)
+        for step, part in zip(reversed(self.subspaces.steps[:k]), reversed(gaussian)):
+            s = step._embed(s, xp) - part
+        return s
+
+    # -- shapes and levels --------------------------------------------------------------------------------------------
+
+    def check_scores(self, scores: Sequence[Score]) -> tuple[Score, ...]:
+        """`scores` as a tuple of the K + 1 that this process needs, or a ValueError."""
+        found = tuple(scores) if isinstance(scores, Sequence) else (scores,)
+        if len(found) != self.K + 1:
+            raise ValueError(
+                f"this process has levels 0 to {self.K} and needs {self.K + 1} scores, the full space's first, "
+                f"got {len(found)}"
+            )
+        if not all(callable(s) for s in found):
+            raise TypeError("a score is a callable score(x, t)")
+        return found
+
+    @property
+    def _trailing(self) -> int:
+        return len(self.subspaces.ambient_shape)
+
+    def _batch(self, x: Any, k: int) -> tuple[int, ...]:
+        return tuple(x.shape[: x.ndim - len(self.shape(k))])
+
+    def _project_at(self, x: Any, t: Any) -> Any:
+        self.subspaces[0].restrict(x)
+        xp = array_api_compat.array_namespace(x)
+        return self._by_level(x, t, lambda k, y, _: self.subspaces[k]._project(y, xp))
+
+    def _by_level(self, x: Any, t: Any, function: Callable[[int, Any, Any], Any]) -> Any:
+        """function(k, x, t) on the elements of each level k, put together again in their order."""
+        if isinstance(t, (int, float)):
+            return function(self.level(t), x, t)
+        xp, batch = array_api_compat.array_namespace(x), self._batch(x, 0)
+        over(t, x, self._trailing)  # checks
+        levels = np.broadcast_to(backend_of(t).to_numpy(self.level(t)), batch).reshape(-1)
+        if not levels.size:
+            return function(0, x, t)
+        if (levels == levels[0]).all():
+            return function(int(levels[0]), x, t)
+        flat_x, flat_t = xp.reshape(x, (prod(batch), *x.shape[len(batch) :])), xp.reshape(t, (-1,))
+        groups = [np.flatnonzero(levels == k) for k in range(self.K + 1)]
+        parts = []
+        for k, group in enumerate(groups):
+            if group.size:
+                index = xp.asarray(group, device=device(x))
+                parts.append(function(k, xp.take(flat_x, index, axis=0), xp.take(flat_t, index, axis=0)))
+        back = xp.asarray(np.argsort(np.concatenate(groups)), device=device(x))
+        return xp.reshape(xp.take(xp.concat(parts, axis=0), back, axis=0), x.shape)
+
+    def __repr__(self) -> str:
+        plan = ", ".join(f"t_{k} = {t:.3f}" for k, t in enumerate(self.times, start=1)) or "the full space alone"
+        return f"SubspaceSDE({self.sde!r}, {self.subspaces!r}, {plan})"
+
+
+def _host(x: Any) -> np.ndarray[Any, Any]:
+    if array_api_compat.is_array_api_obj(x):
+        x = backend_of(x).to_numpy(x)
+    return np.asarray(x, dtype=np.float64)
