@@ -49,16 +49,7 @@ def namespace(*arrays: Any) -> Any:
     >>> namespace(np.zeros(3)).__name__
     'array_api_compat.numpy'
     """
-    for a in arrays:
-        if not array_api_compat.is_array_api_obj(a):
-            raise TypeError(f"expected an array (numpy, torch, ...), got {type(a).__name__}")
-    try:
-        xp = array_api_compat.array_namespace(*arrays)
-    except TypeError as error:
-        libraries = " and ".join(sorted({type(a).__module__.split(".")[0] for a in arrays}))
-        raise TypeError(
-            f"arrays of several libraries in one call ({libraries}): convert them to one library first"
-        ) from error
+    xp = _one_library(*arrays)
     if len(arrays) > 1:
         kinds = {"devices": {str(device(a)) for a in arrays}, "dtypes": {str(a.dtype) for a in arrays}}
         for what, found in kinds.items():
@@ -67,9 +58,27 @@ def namespace(*arrays: Any) -> Any:
     return xp
 
 
+def _one_library(*arrays: Any) -> Any:
+    for a in arrays:
+        if not array_api_compat.is_array_api_obj(a):
+            raise TypeError(f"expected an array (numpy, torch, ...), got {type(a).__name__}")
+    try:
+        return array_api_compat.array_namespace(*arrays)
+    except TypeError as error:
+        libraries = " and ".join(sorted({type(a).__module__.split(".")[0] for a in arrays}))
+        raise TypeError(
+            f"arrays of several libraries in one call ({libraries}): convert them to one library first"
+        ) from error
+
+
 def is_floating(x: Any) -> bool:
     """True if `x` holds real floating-point numbers."""
     return bool(array_api_compat.array_namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def kind_of(x: Any) -> str:
+    """Shape and dtype in words, for messages."""
+    return f"shape {tuple(getattr(x, 'shape', ()))} and dtype {getattr(x, 'dtype', type(x).__name__)}"
 
 
 def device(x: Any) -> Any:
@@ -94,7 +103,7 @@ def over(coefficient: Any, x: Any, trailing: int) -> Any:
     """
     if isinstance(coefficient, (int, float)):
         return float(coefficient)
-    xp = array_api_compat.array_namespace(x, coefficient)
+    xp = _one_library(x, coefficient)
     batch = tuple(x.shape[: x.ndim - trailing])
     if tuple(coefficient.shape) not in ((), batch):
         raise ValueError(

@@ -111,7 +111,10 @@ def streams(seed: int, start: int, stop: int) -> tuple[int, ...]:
     >>> streams(7, 0, 3)[1:] == streams(7, 1, 3)
     True
     """
-    return tuple(int(np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0]) for i in range(start, stop))
+    # torch on the CPU keeps the low 32 bits of a seed alone: a progression modulo 2³² keeps those of two samples apart
+    first, stride = (int(n) for n in np.random.SeedSequence(seed).generate_state(2))
+    high = (int(np.random.SeedSequence(seed, spawn_key=(i,)).generate_state(1)[0]) for i in range(start, stop))
+    return tuple((h << 32) + (first + i * (stride | 1)) % 2**32 for i, h in zip(range(start, stop), high))
 
 
 class Noise:

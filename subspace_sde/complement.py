@@ -14,7 +14,7 @@ from .subspaces import NestedSubspaces, Subspace
 class ComplementMoments:
     """Mean of the data and energies E‖x⊥_{k|k-1}(0)‖² of its orthogonal components, k = 1 … K, batch by batch.
 
-    Sums are kept about the running mean in float64, so that neither float32 data nor a large mean loses digits.
+    All is computed in float64 and about the running mean, so that neither float32 data nor a large mean loses digits.
 
     >>> from subspace_sde import Downsampling
     >>> moments = ComplementMoments(NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]))
@@ -40,15 +40,16 @@ class ComplementMoments:
         n = int(x.shape[0])
         if not n:
             return self
-        accurate = {"dtype": xp.float64} if _has_float64(x) else {}
-        mean = xp.astype(xp.mean(x, axis=0, **accurate), x.dtype)
+        if _has_float64(x):
+            x = xp.astype(x, xp.float64)
+        mean = xp.mean(x, axis=0)
         total = np.asarray(backend_of(x).to_numpy(mean), dtype=np.float64)
         if not np.all(np.isfinite(total)):
             raise ValueError(f"the data hold NaN or infinity, among the samples {self.count} to {self.count + n - 1}")
         centred, scatter = x - mean, []
         for step in self.subspaces.steps:
             rejected = step._reject(centred, xp)
-            scatter.append(xp.sum(rejected * rejected, **accurate))
+            scatter.append(xp.sum(rejected * rejected))
             centred = step._restrict(centred, xp)
         found = backend_of(x).to_numpy(xp.stack(scatter)).astype(np.float64) if scatter else np.zeros(0)
         shift = total - self._mean

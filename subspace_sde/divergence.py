@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Score, batches, namespace
-from .backend import RNG, Constant, Noise, backend_of
+from .arrays import Score, batches, kind_of, namespace
+from .backend import RNG, Constant, Noise, backend_of, streams
 from .complement import complement_moments
 from .sdes import IsotropicSDE
 from .subspaces import Identity, NestedSubspaces, Subspace
@@ -46,7 +46,7 @@ class DivergenceCurve:
                 object.__setattr__(self, name, tuple(float(v) for v in given))
         if len(self.times) != len(self.values) or (self.stderr is not None and len(self.stderr) != len(self.times)):
             raise ValueError("times, values and stderr must have the same length")
-        if not self.times or any(a >= b for a, b in zip(self.times, self.times[1:])):
+        if not self.times or not all(a < b for a, b in zip(self.times, self.times[1:])):
             raise ValueError("a curve needs times that increase strictly")
         if not all(math.isfinite(v) and v >= 0 for v in self.values):
             raise ValueError("the values of a divergence are finite and not negative")
@@ -68,7 +68,7 @@ class DivergenceCurve:
                 f"the last {self.values[-1]:.3g} at t = {self.times[-1]:g}"
             )
         high, low = math.log(self.values[i]), math.log(max(self.values[i + 1], 1e-300))
-        part = (high - math.log(threshold)) / (high - low)
+        part = (high - math.log(threshold)) / (high - low) if high > low else 1.0
         if self.sde is None:
             return self.times[i] + part * (self.times[i + 1] - self.times[i])
         u = [self.sde.grid_parameter(t) for t in self.times[i : i + 2]]
@@ -100,9 +100,9 @@ def orthogonal_fisher_divergence(
 
     Returns
     -------
-    One `DivergenceCurve` a subspace, with standard errors over the samples.
+    One `DivergenceCurve` a subspace, with standard errors over the samples (the complement's variance taken as known).
 
-    Raises ValueError for a score that is not finite, with its t.
+    Raises ValueError for a score of another shape or dtype than x, or one that is not finite (with t and sample).
 
     >>> from subspace_sde import VE, Downsampling
     >>> x = np.random.default_rng(0).standard_normal((64, 4))
@@ -115,7 +115,8 @@ def orthogonal_fisher_divergence(
     if not subspaces:
         raise ValueError("give at least one subspace")
     times = tuple(float(t) for t in times)
-    if not times or times[0] < sde.t_min or times[-1] > sde.T or any(a >= b for a, b in zip(times, times[1:])):
+    increasing = all(a < b for a, b in zip(times, times[1:]))
+    if not (times and increasing and sde.t_min <= times[0] and times[-1] <= sde.T):
         raise ValueError(f"times must increase strictly in [{sde.t_min:g}, {sde.T:g}], got {times}")
     base = Identity(subspaces[0].ambient_shape) if within is None else within
     relative = [u.within(base) for u in subspaces]
@@ -137,6 +138,10 @@ def orthogonal_fisher_divergence(
             for t in times:
                 x = sde.alpha(t) * flat + sde.sigma(t) * noise.normal(base.ambient_shape)
                 s = score(x, t)
+                if getattr(s, "shape", None) != x.shape or s.dtype != x.dtype:
+                    raise ValueError(
+                        f"the score returned {kind_of(s)} for x of {kind_of(x)}: a score has the shape and dtype of x"
+                    )
                 y, s = base._restrict(x, xp), base._restrict(s, xp)
                 for u, variance, mean in models:
                     sigma = sde.alpha(t) ** 2 * variance + sde.sigma(t) ** 2
@@ -159,8 +164,6 @@ def orthogonal_fisher_divergence(
 
 def _part(rng: RNG, start: int, stop: int) -> RNG:
     """The streams of the samples start … stop − 1."""
-    from .backend import streams
-
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         return streams(int(rng), start, stop)
-    return rng[start:stop] if isinstance(rng, Sequence) else rng
+    return rng[start:stop] if isinstance(rng, (Sequence, np.ndarray)) else rng

@@ -7,27 +7,39 @@ figure of this project. Needs the extra ``images``.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 _FOLDER_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-_PHOTO_NAMES = {  # natural colour photographs that ship with the two libraries
-    "sklearn": ("china.jpg", "flower.jpg"),
-    "skimage": ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png"),
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_PHOTOGRAPHS = {  # natural colour photographs that ship with the two libraries
+    "sklearn": ("datasets/images", "china.jpg flower.jpg"),
+    "skimage": ("data", "astronaut.png chelsea.png coffee.png rocket.jpg motorcycle_left.png"),
 }
 
+_Pixels: TypeAlias = np.ndarray[Any, Any]
+_Found: TypeAlias = tuple[int, Iterator[tuple[str, Callable[[], Any]]]]  # how many; the name of each, what opens it
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Images:
     """A data set: `train` and `held_out`, uint8 arrays of shape (N, 3, H, W), and the `name` it was asked for by."""
 
     name: str
-    train: np.ndarray[Any, Any]
-    held_out: np.ndarray[Any, Any]
+    train: _Pixels
+    held_out: _Pixels
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -36,19 +48,22 @@ class Images:
         return c, h, w
 
 
-def to_unit(images: Any) -> np.ndarray[Any, Any]:
-    """uint8 pixels as float32 in [0, 1].
+def to_unit(images: Any) -> _Pixels:
+    """uint8 pixels as float32 in [0, 1]; any other dtype is a ValueError, lest floats be divided by 255 again.
 
     >>> to_unit(np.asarray([0, 255], dtype=np.uint8))
     array([0., 1.], dtype=float32)
     """
-    return np.asarray(images).astype(np.float32) / np.float32(255)
+    pixels = np.asarray(images)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8, got {pixels.dtype}")
+    return pixels.astype(np.float32) / np.float32(255)
 
 
-def unit_batches(images: np.ndarray[Any, Any], size: int = 1024) -> Iterator[np.ndarray[Any, Any]]:
+def unit_batches(images: _Pixels, size: int = 1024) -> Iterator[_Pixels]:
     """uint8 images as batches in [0, 1], so that a data set is never whole in floating point."""
-    for start in range(0, len(images), size):
-        yield to_unit(images[start : start + size])
+    _check_positive(size=size)
+    return (to_unit(images[start : start + size]) for start in range(0, len(images), size))
 
 
 def load(source: str | Path, size: int | None = None, seed: int = 0) -> Images:
@@ -56,191 +71,230 @@ def load(source: str | Path, size: int | None = None, seed: int = 0) -> Images:
 
     Parameters
     ----------
-    source: ``photos`` (crops of the photographs inside scikit-learn and scikit-image, no download), a folder of
-        images, an ``.npz`` file, a ``.parquet`` file with an image column, or the name of a data set on the hub.
+    source: ``"photos"`` (crops of the photographs inside scikit-learn and scikit-image, no download; a folder of that
+        name is ``"./photos"``), a folder of images with its subfolders (hidden files left out), an ``.npz`` file (its
+        first array of shape (N, H, W, 3) or (N, 3, H, W): uint8, or floats in [0, 1]), a ``.parquet`` file with an
+        image column, or the name of a data set on the hub (its split ``train``). A `Path` is always a file or folder.
     size: the edge of the square to which each image is cropped and scaled; without it images must be of one size
         (and ``photos`` are 32 × 32).
     seed: decides which images are held out, and which crops are cut from the photographs.
 
+    Grey, palette, CMYK and 16-bit images become 8-bit RGB, what is transparent becomes white, an animation gives its
+    first frame, and a camera's orientation tag is followed.
+
     Raises
     ------
-    ValueError: nothing there, a file that is no image (its name), images of mixed sizes.
+    ValueError: nothing there, a file that is no image (its name), images of mixed sizes, fewer than two images.
     """
-    if size is not None and size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
-    if str(source) == "photos":
+    _check_positive(size=32 if size is None else size)
+    if source == "photos":
         return photos(32 if size is None else size, seed=seed)
+    if source == "":
+        raise ValueError("the source of the images is an empty string: name a folder, a file, a data set or 'photos'")
     path = Path(source).expanduser()
+    readers = {".npz": _npz, ".parquet": _parquet}
     if path.is_dir():
-        images = _stack(_folder(path), size)
-    elif path.suffix == ".npz" and path.exists():
-        images = _npz(path, size)
-    elif path.suffix == ".parquet" and path.exists():
-        images = _stack(_parquet(path), size)
+        found = _folder(path)
     elif path.exists():
-        raise ValueError(f"{path} is neither a folder of images nor an .npz or .parquet file")
-    elif path.suffix or str(source).startswith((".", "/", "~")):
+        if path.suffix.lower() not in readers:
+            raise ValueError(f"{path} is neither a folder of images nor an .npz or .parquet file")
+        found = readers[path.suffix.lower()](path)
+    elif isinstance(source, Path) or path.suffix[1:].isalpha() or not _HUB_NAME.fullmatch(source):
         raise ValueError(f"{path} does not exist")
     else:
-        images = _stack(_hub(str(source)), size)
-    if len(images) < 2:
-        raise ValueError(f"{source} holds {len(images)} image: at least two are needed, one to train and one held out")
-    order = np.random.default_rng(seed).permutation(len(images))
-    held = max(1, min(len(images) // 10, 10_000))
-    return Images(str(source), images[order[held:]], images[order[:held]])
+        found = _hub(source)
+    return _split(str(source), found, size, seed)
 
 
 def photos(size: int = 32, train: int = 20_000, held_out: int = 2_000, seed: int = 0) -> Images:
     """Crops of seven photographs at three scales (1, 1/2, 1/4); the held-out ones from a strip set apart before.
 
     The strip is the right end of each photograph, four crops wide at full scale (one at the coarsest), and no
-    training crop touches it.
+    training crop touches it. Photographs too small for crops of that size are left out; above 92 × 92 all are.
     """
-    cut: tuple[list[Any], list[Any]] = ([], [])
+    _check_positive(size=size, train=train, held_out=held_out)
     rng = np.random.default_rng(seed)
-    pictures = [p for p in _photographs() if min(p.height, p.width - 4 * size) >= 4 * size]
+    pictures = _photographs()
+    largest = [min(p.height, p.width // 2) // 4 for p in pictures]  # four crops high, and four wide in both regions
+    pictures = [p for p, edge in zip(pictures, largest) if edge >= size]
     if not pictures:
-        raise ValueError(f"no photograph is large enough for crops of {size} x {size}: at most 128 x 128 are")
-    for regions, crops, total in ((0, cut[0], train), (1, cut[1], held_out)):
+        raise ValueError(f"no photograph is large enough for crops of {size} x {size}: the largest are {max(largest)}")
+    sets = []
+    for is_train, total in ((True, train), (False, held_out)):
         sources = []
         for picture in pictures:
             edge = picture.width - 4 * size
-            part = picture.crop(
-                (0, 0, edge, picture.height) if regions == 0 else (edge, 0, picture.width, picture.height)
-            )
+            # cut before it is reduced: no pixel of one region then holds any of the other
+            part = picture.crop((0, 0, edge, picture.height) if is_train else (edge, 0, picture.width, picture.height))
             sources += [np.asarray(part.reduce(scale)) for scale in (1, 2, 4)]
+        crops = np.empty((total, 3, size, size), dtype=np.uint8)
         for i in range(total):
             whole = sources[i % len(sources)]
             top, left = (rng.integers(0, n - size + 1) for n in whole.shape[:2])
-            crops.append(whole[top : top + size, left : left + size])
-    first, second = (np.ascontiguousarray(np.stack(c).transpose(0, 3, 1, 2)) for c in cut)
-    return Images("photos", first[rng.permutation(train)], second[rng.permutation(held_out)])
+            crops[i] = whole[top : top + size, left : left + size].transpose(2, 0, 1)
+        sets.append(crops)
+    return Images("photos", sets[0][rng.permutation(train)], sets[1][rng.permutation(held_out)])
 
 
 def _photographs() -> list[Any]:
-    from importlib.resources import files
-
-    from PIL import Image
-
-    folders = {"sklearn": files("sklearn") / "datasets" / "images", "skimage": files("skimage") / "data"}
-    return [
-        Image.open(io.BytesIO((folders[package] / name).read_bytes())).convert("RGB")
-        for package, names in _PHOTO_NAMES.items()
-        for name in names
-    ]
+    found = [files(where) / path / n for where, (path, names) in _PHOTOGRAPHS.items() for n in names.split()]
+    return [Image.open(io.BytesIO(file.read_bytes())).convert("RGB") for file in found]
 
 
-def _folder(path: Path) -> Iterator[tuple[str, Any]]:
-    from PIL import Image, UnidentifiedImageError
+def _split(source: str, found: _Found, size: int | None, seed: int) -> Images:
+    """Each image goes straight to its place in one array, the held-out ones in front: nothing is held twice."""
+    count, pictures = found
+    if count < 2:
+        raise ValueError(f"{source} holds {count} of the two images that are needed: one to train, one held out")
+    places = np.argsort(np.random.default_rng(seed).permutation(count))
+    images = np.empty((count, 3, 0, 0), dtype=np.uint8)
+    for i, (name, open_picture) in enumerate(pictures):
+        pixels = _decode(name, open_picture, size)
+        if i == 0:
+            images = np.empty((count, *pixels.shape), dtype=np.uint8)
+        (_, h, w), (_, _, first_h, first_w) = pixels.shape, images.shape
+        if (h, w) != (first_h, first_w):
+            kinds = f"{name} is {w} x {h}, the first {first_w} x {first_h}"
+            raise ValueError(f"images of mixed sizes: {kinds}; give a size and all are cropped and scaled to it")
+        images[places[i]] = pixels
+    held = max(1, min(count // 10, 10_000))
+    return Images(source, images[held:], images[:held])
 
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in _FOLDER_SUFFIXES)
-    if not files:
-        raise ValueError(f"the folder {path} holds no images ({', '.join(sorted(_FOLDER_SUFFIXES))})")
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                yield str(file), picture.convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"{file} cannot be read as an image ({error}): mend it or take it out") from error
 
-
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from PIL import Image, UnidentifiedImageError
-
-    def is_image(kind: Any) -> bool:
-        if pa.types.is_struct(kind):
-            return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
+@contextmanager
+def _refusing(sentence: str) -> Iterator[None]:
+    """Readers raise OSError, SyntaxError, struct.error and many more; to the user each is one sentence."""
     try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file ({error})") from error
-    column = next((f.name for f in file.schema_arrow if is_image(f.type)), None)
-    if column is None:
-        raise ValueError(f"{path} has no image column (bytes, or a struct with bytes): {file.schema_arrow.names}")
-    row = 0
-    for batch in file.iter_batches(columns=[column]):
-        for value in batch.column(0).to_pylist():
-            content = value["bytes"] if isinstance(value, dict) else value
+        yield
+    except Exception as error:
+        text = "of no known format" if isinstance(error, UnidentifiedImageError) else str(error).strip()
+        raise ValueError(f"{sentence} ({(text or type(error).__name__).splitlines()[0]})") from error
+
+
+def _decode(name: str, open_picture: Callable[[], Any], size: int | None) -> _Pixels:
+    with _refusing(f"{name} cannot be read as an image"):
+        if (picture := open_picture()) is None:
+            raise ValueError("it is empty")
+        with picture:
+            if size is not None:
+                picture.draft(None, (8 * size, 8 * size))  # a JPEG far larger is decoded at a fraction of its size
+            ImageOps.exif_transpose(picture, in_place=True)
+            rgb = _rgb(picture)
+            if size is not None and rgb.size != (size, size):
+                rgb = ImageOps.fit(rgb, (size, size))  # the largest central square, scaled
+            return np.asarray(rgb).transpose(2, 0, 1)
+
+
+def _rgb(picture: Any) -> Any:
+    if picture.mode.startswith("I;16"):  # convert() would clip these at 255
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in {"I", "F"}:
+        raise ValueError(f"pixels of mode {picture.mode} have no known range")
+    if picture.mode in {"LA", "PA", "RGBA", "RGBa"} or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _folder(path: Path) -> _Found:
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _FOLDER_SUFFIXES and not file.is_dir())
+    found = [file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    if not found:
+        raise ValueError(f"the folder {path} holds no images ({', '.join(sorted(_FOLDER_SUFFIXES))})")
+    return len(found), ((str(file), partial(Image.open, file)) for file in found)
+
+
+def _npz(path: Path) -> _Found:
+    def picture(image: _Pixels) -> Any:
+        if np.issubdtype(image.dtype, np.floating) and np.all((image >= 0) & (image <= 1)):
+            image = np.round(image * 255).astype(np.uint8)
+        if image.dtype != np.uint8:
+            raise ValueError(f"pixels must be uint8, or floats in [0, 1] without NaN; these are {image.dtype}")
+        return Image.fromarray(image)
+
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not an .npz file")
+    seen = []
+    with _refusing(f"{path} cannot be used as an .npz file of images"), np.load(path) as file:
+        for key in file.files:
             try:
-                yield f"{path}, row {row}", Image.open(io.BytesIO(content)).convert("RGB")
-            except (UnidentifiedImageError, OSError, TypeError) as error:
-                raise ValueError(f"row {row} of {path} cannot be read as an image ({error})") from error
-            row += 1
+                images = np.asarray(file[key])
+            except ValueError:  # a pickle can run code: it stays packed, another array may hold the images
+                seen.append(f"{key} of pickled objects")
+                continue
+            if images.ndim == 4 and 0 not in images.shape[1:] and 3 in (images.shape[1], images.shape[3]):
+                break
+            seen.append(f"{key} {images.shape}")
+        else:
+            raise ValueError(f"no array of shape (N, H, W, 3) or (N, 3, H, W), but {', '.join(seen[:8]) or 'nothing'}")
+    images = images if images.shape[3] == 3 else images.transpose(0, 2, 3, 1)
+    return len(images), ((f"image {i} of {path}", partial(picture, image)) for i, image in enumerate(images))
 
 
-def _hub(name: str) -> Iterator[tuple[str, Any]]:
+def _parquet(path: Path) -> _Found:
+    import pyarrow.parquet as pq
+
+    def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
+        with _refusing(f"{path} cannot be read to its end"):
+            values = (v for b in file.iter_batches(256, columns=columns[:1]) for v in b.column(0).to_pylist())
+            for row, value in enumerate(values):
+                content = value["bytes"] if isinstance(value, dict) else value
+                yield f"row {row} of {path}", partial(Image.open, io.BytesIO(content)) if content else lambda: None
+
+    with _refusing(f"{path} cannot be used as a Parquet file of images"):
+        file = pq.ParquetFile(path)
+        columns = [c.path for c in file.schema if c.physical_type == "BYTE_ARRAY" and c.logical_type.type == "NONE"]
+        columns.sort(key=lambda name: not name.endswith(".bytes"))  # the hub's schema first, then any bytes
+        if not columns:
+            raise ValueError(f"no image column (bytes, or a struct with bytes), but {file.schema_arrow.names}")
+    return file.metadata.num_rows, rows()
+
+
+def _hub(name: str) -> _Found:
     import datasets
 
-    try:
+    with _refusing(f"{name} is nothing here, and the hub gave no images of that name"):
         data = datasets.load_dataset(name, split="train")
-    except Exception as error:  # the hub's client raises many kinds; each is the same to the user
-        raise ValueError(f"{name} is no file or folder here, and the hub did not give it: {error}") from error
-    column = next((k for k, v in data.features.items() if isinstance(v, datasets.Image)), None)
-    if column is None:
-        raise ValueError(f"the data set {name} has no image column: {list(data.features)}")
-    for row in range(len(data)):
-        yield f"{name}, row {row}", data[row][column].convert("RGB")
-
-
-def _npz(path: Path, size: int | None) -> np.ndarray[Any, Any]:
-    from PIL import Image
-
-    try:
-        with np.load(path) as file:
-            found = {k: file[k] for k in file.files}
-    except Exception as error:  # zip, header and pickled-object errors are of many kinds
-        raise ValueError(f"{path} cannot be read as an .npz file of plain arrays ({error})") from error
-    name = next((k for k, v in found.items() if v.ndim == 4 and (v.shape[-1] == 3 or v.shape[1] == 3)), None)
-    if name is None:
-        shapes = {k: v.shape for k, v in found.items()}
-        raise ValueError(f"{path} has no array of shape (N, H, W, 3) or (N, 3, H, W): {shapes}")
-    images = found[name] if found[name].shape[-1] == 3 else found[name].transpose(0, 2, 3, 1)
-    if images.dtype != np.uint8:
-        if not (np.issubdtype(images.dtype, np.floating) and np.all((images >= 0) & (images <= 1))):
-            raise ValueError(f"the images in {path} must be uint8, or floats in [0, 1], and finite; got {images.dtype}")
-        images = np.round(images * 255).astype(np.uint8)
-    if size is None or images.shape[1:3] == (size, size):
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    return _stack(((f"{path}, image {i}", Image.fromarray(a)) for i, a in enumerate(images)), size)
-
-
-def _stack(pictures: Iterable[tuple[str, Any]], size: int | None) -> np.ndarray[Any, Any]:
-    arrays: list[np.ndarray[Any, Any]] = []
-    for name, picture in pictures:
-        array = np.asarray(picture if size is None else _square(picture, size))
-        if arrays and array.shape != arrays[0].shape:
-            raise ValueError(
-                f"images of mixed sizes: {name} is {array.shape[1]} x {array.shape[0]}, the first "
-                f"{arrays[0].shape[1]} x {arrays[0].shape[0]}; give a size and all are cropped and scaled to it"
-            )
-        arrays.append(array)
-    return np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2)) if arrays else np.zeros((0, 3, 1, 1), np.uint8)
-
-
-def _square(picture: Any, size: int) -> Any:
-    """The largest central square, scaled to size × size."""
-    from PIL import ImageOps
-
-    return picture if picture.size == (size, size) else ImageOps.fit(picture, (size, size))
+        columns = [k for k, v in data.features.items() if isinstance(v, datasets.Image)]
+        if not columns:
+            raise ValueError(f"no image column, but {list(data.features)}")
+        data = data.select_columns(columns[:1])
+    return len(data), ((f"row {i} of {name}", partial(lambda i: data[i][columns[0]], i)) for i in range(len(data)))
 
 
 def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) -> None:
-    """Images with values in [0, 1] (others are clipped), (N, 3, H, W), as one PNG with a thin border between them."""
-    from PIL import Image
+    """Images (N, 3, H, W), floats in [0, 1] (others are clipped) or uint8, as one PNG with a thin white border.
 
-    pixels = np.asarray(np.clip(np.asarray(images), 0, 1) * 255 + 0.5, dtype=np.uint8)
+    The file appears under its name when it is whole. A ValueError for no images, another shape or dtype, or NaN.
+    """
+    _check_positive(columns=columns, zoom=zoom)
+    pixels, path = np.asarray(images), Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"a grid is written as PNG: {path} must end in .png")
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
+        raise ValueError(f"a grid needs images of shape (N, 3, H, W), at least one; got {pixels.shape}")
+    if pixels.dtype != np.uint8:
+        if not np.issubdtype(pixels.dtype, np.floating) or np.isnan(pixels).any():
+            raise ValueError(f"a grid needs uint8 or floats without NaN, got {pixels.dtype}")
+        pixels = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
     n, c, h, w = pixels.shape
-    rows = -(-n // columns)
-    sheet = np.full((c, rows * (h + 1) + 1, columns * (w + 1) + 1), 255, dtype=np.uint8)
+    sheet = np.full((c, -(-n // columns) * (h + 1) + 1, columns * (w + 1) + 1), 255, dtype=np.uint8)
     for i, image in enumerate(pixels):
         top, left = (i // columns) * (h + 1) + 1, (i % columns) * (w + 1) + 1
         sheet[:, top : top + h, left : left + w] = image
-    picture = Image.fromarray(sheet.transpose(1, 2, 0))
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(path)
+    sheet = sheet.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    fresh = path.with_name(path.name + ".new")
+    try:
+        Image.fromarray(sheet.transpose(1, 2, 0)).save(fresh, format="PNG")
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
-__all__: Sequence[str] = ["Images", "load", "photos", "save_grid", "to_unit", "unit_batches"]
+def _check_positive(**counts: int) -> None:
+    for name, value in counts.items():
+        if operator.index(value) < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+__all__ = ["Images", "load", "photos", "save_grid", "to_unit", "unit_batches"]

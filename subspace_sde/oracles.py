@@ -39,6 +39,8 @@ class Gaussian:
         d = math.prod(self.shape)
         if covariance.shape != (d, d):
             raise ValueError(f"a mean with {d} numbers needs a covariance of shape {(d, d)}, got {covariance.shape}")
+        if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(covariance))):
+            raise ValueError("the mean or the covariance holds NaN or infinity")
         if not np.allclose(covariance, covariance.T, rtol=1e-10, atol=1e-12):
             raise ValueError("the covariance is not symmetric")
         eigenvalues, vectors = np.linalg.eigh(covariance)
@@ -101,7 +103,7 @@ class Mixture:
         self.components = tuple(components)
         if len(self.weights) != len(self.components) or not self.components:
             raise ValueError("a mixture needs one weight for each component, and at least one")
-        if min(self.weights) <= 0 or abs(sum(self.weights) - 1) > 1e-9:
+        if not (all(w > 0 for w in self.weights) and abs(sum(self.weights) - 1) <= 1e-9):
             raise ValueError(f"the weights must be positive and sum to 1, got {self.weights}")
         if len({c.shape for c in self.components}) > 1:
             raise ValueError("the components must have one shape")

@@ -102,6 +102,8 @@ class SubspaceSDE:
         `data` is an array (N, *ambient_shape), any iterable of batches (read once), or `ComplementMoments` of them.
         """
         moments = data if isinstance(data, ComplementMoments) else complement_moments(subspaces, data)
+        if moments.subspaces is not subspaces:
+            raise ValueError(f"these are the moments of {moments.subspaces!r}, another object than {subspaces!r}")
         return cls(sde, subspaces, times, moments.variances(center), moments.mean if center else None)
 
     # -- forwards -------------------------------------------------------------------------------------------------
@@ -132,27 +134,28 @@ class SubspaceSDE:
 
     def drift(self, x: Array, t: Any) -> Any:
         """f(t) x, eq. 6 between the jumps; x of shape (*batch, *ambient_shape)."""
-        self.subspaces[0].restrict(x)
+        self._check_whole(x)
         return over(self.sde.f(t), x, self._trailing) * x
 
     def diffusion(self, noise: Array, t: Any) -> Any:
         """g(t) U_k U_kᵀ noise, eq. 5; `noise` of shape (*batch, *ambient_shape)."""
+        self._check_whole(noise)
         return over(self.sde.g(t), noise, self._trailing) * self._project_at(noise, t)
 
     def perturb(self, x0: Array, t: Any, rng: RNG) -> Any:
         """A draw of x(t) from the forward marginal: P_k (α x(0) + σ ε), with k = level(t)."""
-        self.subspaces[0].restrict(x0)
+        self._check_whole(x0)
         noise = Noise(rng, self._batch(x0, 0), x0).normal(self.shape(0))
         clean = over(self.sde.alpha(t), x0, self._trailing) * x0
         return self._project_at(clean + over(self.sde.sigma(t), x0, self._trailing) * noise, t)
 
     def path(self, x0: Array, times: Sequence[float], rng: RNG) -> Any:
         """One path of the forward process through the jumps, at increasing `times`: (len(times), *batch, *ambient)."""
-        self.subspaces[0].restrict(x0)
+        self._check_whole(x0)
         xp, noise = namespace(x0), Noise(rng, self._batch(x0, 0), x0)
-        if not len(times) or any(s > t for s, t in zip(times, times[1:])):
+        if not len(times) or not all(s <= t for s, t in zip(times, times[1:])):
             raise ValueError("a path needs at least one time, and times that do not decrease")
-        if times[0] < self.sde.t_min or times[-1] > self.sde.T:
+        if not (self.sde.t_min <= times[0] and times[-1] <= self.sde.T):
             raise ValueError(f"the times of a path lie in [{self.sde.t_min:g}, {self.sde.T:g}], got {tuple(times)}")
         x, scale, variance, states = x0, 1.0, 0.0, []
         for t in times:
@@ -219,7 +222,7 @@ class SubspaceSDE:
             raise ValueError(f"level must lie in 0 ... {self.K}, got {level}")
 
         def score(x: Any, t: Any) -> Any:
-            self.subspaces[0].restrict(x)
+            self._check_whole(x)
             if level is None:
                 return self._by_level(x, t, lambda k, y, s: self._stage_score(scores[k], k, y, s))
             low, high = self.ends(level)
@@ -259,6 +262,18 @@ class SubspaceSDE:
             raise TypeError("a score is a callable score(x, t)")
         return found
 
+    def _check_whole(self, x: Any) -> None:
+        """Refuses what is not an array of the full space, and says so where it holds the coordinates of a level."""
+        namespace(x)
+        whole, *levels = self.subspaces
+        for k, level in enumerate(levels if tuple(x.shape[-self._trailing :]) != whole.shape else (), start=1):
+            if tuple(x.shape[-len(level.shape) :]) == level.shape:
+                raise ValueError(
+                    f"this takes arrays of the full space, trailing shape {whole.shape}, got {level.shape}, "
+                    f"the coordinates of level {k}: bring them there with subspaces[{k}].embed"
+                )
+        whole.restrict(x)
+
     @property
     def _trailing(self) -> int:
         return len(self.subspaces.ambient_shape)
@@ -267,7 +282,6 @@ class SubspaceSDE:
         return tuple(x.shape[: x.ndim - len(self.shape(k))])
 
     def _project_at(self, x: Any, t: Any) -> Any:
-        self.subspaces[0].restrict(x)
         xp = array_api_compat.array_namespace(x)
         return self._by_level(x, t, lambda k, y, _: self.subspaces[k]._project(y, xp))
 

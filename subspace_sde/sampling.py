@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import Score, is_floating, namespace, on_host
+from .arrays import Score, is_floating, kind_of, namespace, on_host
 from .backend import RNG, Noise, backend_of
 from .process import SubspaceSDE
 from .solvers import EulerMaruyama, Langevin, Solver
@@ -153,14 +153,10 @@ class _Checked:
         s = self._score(x, t)
         if getattr(s, "shape", None) != x.shape or s.dtype != x.dtype:
             raise ValueError(
-                f"the score of level {self._level} returned {_kind(s)} for x of {_kind(x)}: "
+                f"the score of level {self._level} returned {kind_of(s)} for x of {kind_of(x)}: "
                 "a score has the shape and dtype of x"
             )
         return s
-
-
-def _kind(x: Any) -> str:
-    return f"shape {tuple(getattr(x, 'shape', ()))} and dtype {getattr(x, 'dtype', type(x).__name__)}"
 
 
 class _Guard:
@@ -173,8 +169,7 @@ class _Guard:
 
     def watch(self, x: Any, t: float, step: int) -> None:
         xp = array_api_compat.array_namespace(x)
-        # the sum of a sample is finite unless an entry is not (or the sum overflows: then no harm is done by looking)
-        self._flags.append(xp.isfinite(xp.sum(xp.reshape(x, (x.shape[0], math.prod(x.shape[1:]))), axis=-1)))
+        self._flags.append(xp.all(xp.isfinite(xp.reshape(x, (x.shape[0], math.prod(x.shape[1:])))), axis=-1))
         self._where.append((t, step))
         if on_host(x) or len(self._flags) == 50:
             self.read()

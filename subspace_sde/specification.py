@@ -31,8 +31,8 @@ def specify(thing: IsotropicSDE | Subspace | NestedSubspaces) -> dict[str, Any]:
             "steps": [specify(step) for step in thing.steps],
             "ambient_shape": list(thing.ambient_shape),
         }
-    arguments = thing._arguments() if isinstance(thing, Subspace) else vars(thing)
-    return {"kind": kind, **{k: specify(v) if isinstance(v, Subspace) else v for k, v in arguments.items()}}
+    arguments = thing._arguments().items()
+    return {"kind": kind, **{k: specify(v) if isinstance(v, Subspace) else v for k, v in arguments}}
 
 
 def build(specification: dict[str, Any]) -> Any:

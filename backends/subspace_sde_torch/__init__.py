@@ -16,7 +16,7 @@ class TorchBackend:
     name = "torch"
 
     def generator(self, seed: int, like: Any) -> torch.Generator:
-        # manual_seed takes a signed 64-bit number; the shift keeps all 2**64 seeds apart
+        # manual_seed takes a signed 64-bit number; CUDA uses all its bits, the CPU the low 32 (see `streams`)
         return torch.Generator(device=like.device).manual_seed(seed - 2**64 if seed >= 2**63 else seed)
 
     def is_generator(self, rng: Any) -> bool:

@@ -92,8 +92,13 @@ class IsotropicSDE(ABC):
         times = np.asarray([self.from_grid_parameter(float(v)) for v in u])
         return np.concatenate([[start], times[1:-1], [end]])
 
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, for `subspace_sde.specification`: the attributes, unless a subclass says else."""
+        return dict(vars(self))
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v:g}' for k, v in vars(self).items())})"
+        shown = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in self._arguments().items())
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _clip(v: Any, low: float, high: float) -> Any:

@@ -36,6 +36,9 @@ class EDM(IsotropicSDE):
     def g(self, t: Any) -> Any:
         return sqrt(2 * t)
 
+    def _arguments(self) -> dict[str, Any]:
+        return {"sigma_min": self.sigma_min, "sigma_max": self.sigma_max}  # they are t_min and T
+
     def _time_at_log_snr(self, v: Any) -> Any:
         return exp(-v / 2)
 

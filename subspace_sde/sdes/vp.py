@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import exp, expm1, log, log1p, sqrt
+from ..arrays import exp, expm1, log1p, sqrt
 from .base import IsotropicSDE
 
 
@@ -73,5 +73,6 @@ class SubVP(_LinearBeta):
         return sqrt(-self.beta(t) * expm1(-2 * self._integral(t)))
 
     def _time_at_log_snr(self, v: Any) -> Any:
-        # 1 − σ = eᵛσ², solved for σ; then exp(−B) = eᵛσ²
-        return self._time_at_integral(-v - 2 * log(2 / (1 + sqrt(1 + 4 * exp(v)))))
+        # 1 − σ = eᵛσ², solved for σ; then B = −log(1 − σ), in the form that cancels at neither end
+        w = exp(v)
+        return self._time_at_integral(log1p((1 + sqrt(1 + 4 * w)) / (2 * w)))

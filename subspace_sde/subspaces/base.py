@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -88,14 +88,10 @@ class Subspace(ABC):
         """``outer @ inner``: `inner` lies in the coordinates of `outer`; the result in the space of `outer`."""
         if not isinstance(inner, Subspace):
             return NotImplemented
-        if inner.ambient_shape != self.shape:
-            raise ValueError(
-                f"these steps do not chain: the outer one has coordinates of shape {self.shape}, "
-                f"the inner one lies in arrays of shape {inner.ambient_shape}"
-            )
+        composition = Composition(self, inner)  # checks
         if isinstance(inner, Identity):
             return self
-        return inner if isinstance(self, Identity) else Composition(self, inner)
+        return inner if isinstance(self, Identity) else composition
 
     def within(self, outer: Subspace) -> Subspace:
         """U_{k|j} = U_jᵀU_k (paper, Notation): this subspace, which must lie in `outer`, in the coordinates of `outer`.
@@ -171,6 +167,11 @@ class Composition(Subspace):
     """``outer @ inner``, never as a matrix."""
 
     def __init__(self, outer: Subspace, inner: Subspace) -> None:
+        if inner.ambient_shape != outer.shape:
+            raise ValueError(
+                f"these steps do not chain: the outer one has coordinates of shape {outer.shape}, "
+                f"the inner one lies in arrays of shape {inner.ambient_shape}"
+            )
         super().__init__(outer.ambient_shape, inner.shape)
         self.outer, self.inner = outer, inner
 
@@ -206,22 +207,25 @@ class Relative(Subspace):
 
 def sizes(name: str, shape: Sequence[int]) -> Shape:
     """`shape` as a tuple of positive integers, or a sentence that says what is wrong with it."""
-    if isinstance(shape, (int, np.integer)):
-        shape = (int(shape),)
-    if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0 for n in shape):
-        raise ValueError(f"{name} must hold positive integers, got {tuple(shape)}")
-    return tuple(int(n) for n in shape)
+    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if not all(_is_integer(n) and n > 0 for n in given):
+        raise ValueError(f"{name} must hold positive integers, got {given}")
+    return tuple(int(n) for n in given)
+
+
+def _is_integer(n: Any) -> bool:
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def per_axis(name: str, value: int | Sequence[int], axes: Sequence[int], ndim: int) -> tuple[Shape, Shape]:
     """`value`, one number or one for each of `axes`, as a tuple; and the axes counted from the end."""
-    axes = tuple(int(a) for a in ((axes,) if isinstance(axes, int) else axes))
-    if any(not -ndim <= a < ndim for a in axes):
+    axes = tuple(axes) if isinstance(axes, Iterable) else (axes,)
+    if not all(_is_integer(a) and -ndim <= a < ndim for a in axes):
         raise ValueError(f"axes {axes} do not exist in an array of {ndim} axes")
-    from_the_end = tuple(a if a < 0 else a - ndim for a in axes)
+    from_the_end = tuple(int(a) if a < 0 else int(a) - ndim for a in axes)
     if len(set(from_the_end)) != len(axes) or not axes:
         raise ValueError(f"axes must name at least one axis, each once, got {axes}")
-    values = sizes(name, (value,) * len(axes) if isinstance(value, (int, np.integer)) else value)
+    values = sizes(name, value if isinstance(value, Iterable) else (value,) * len(axes))
     if len(values) != len(axes):
         raise ValueError(f"{name} must be one number or one for each of the axes {axes}, got {values}")
     return values, from_the_end

@@ -49,6 +49,9 @@ class Basis(Subspace):
                 f"the columns are not orthonormal: UᵀU differs from the identity by {off:.1e}; "
                 "Basis.spanning(vectors) makes them so"
             )
+        # orthonormal in float32, say: the polar factor, two Newton steps away, is so in float64 and has the same span
+        for _ in range(2):
+            u = u @ (1.5 * np.eye(n) - 0.5 * (u.T @ u))
         self._u = Constant(u)
 
     @classmethod

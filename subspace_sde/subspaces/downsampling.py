@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
+from operator import add
 from typing import Any
 
-from .base import Shape, Subspace, per_axis, sizes
+from .base import Subspace, per_axis, sizes
 
 
 class Downsampling(Subspace):
@@ -35,38 +37,26 @@ class Downsampling(Subspace):
                 )
             coordinates[a] //= f
         super().__init__(ambient, coordinates)
-        # every axis n is seen as (n / f, f), so that a block is the second of each pair
-        factors = dict(zip((a % len(ambient) for a in self.axes), self.factor))
-        self._blocks: Shape = ()
-        self._one_a_block: Shape = ()
-        self._inside: Shape = ()
-        for i, n in enumerate(ambient):
-            f = factors.get(i, 1)
-            self._blocks += (n // f, f) if f > 1 else (n,)
-            self._one_a_block += (n // f, 1) if f > 1 else (n,)
-            self._inside += (len(self._blocks) - 1,) if f > 1 else ()
-        self._inside = tuple(i - len(self._blocks) for i in self._inside)
+        # from the outermost axis inwards: summing the outer axes first leaves less for the inner ones, whose strided
+        # sums are the slow ones; embedding goes the other way for the same reason
+        self._blocks = sorted((a, f) for a, f in zip(self.axes, self.factor) if f > 1)
         self._gain = prod(self.factor) ** 0.5
 
-    def _batch(self, x: Any) -> Shape:
-        return tuple(x.shape[: x.ndim - len(self.shape)])
-
-    def _sums(self, x: Any, xp: Any) -> tuple[Any, Any]:
-        """x seen as blocks, and the sum over each, every block axis kept with length one."""
-        blocks = xp.reshape(x, (*self._batch(x), *self._blocks))
-        return blocks, xp.sum(blocks, axis=self._inside, keepdims=True) if self._inside else blocks
-
     def _restrict(self, x: Any, xp: Any) -> Any:
-        return xp.reshape(self._sums(x, xp)[1], (*self._batch(x), *self.shape)) / self._gain
+        for axis, f in self._blocks:
+            x = _sum(_split(x, axis, f, xp), axis, xp)
+        return x / self._gain
 
     def _embed(self, z: Any, xp: Any) -> Any:
-        batch = self._batch(z)
-        spread = xp.reshape(z / self._gain, (*batch, *self._one_a_block))
-        return xp.reshape(xp.broadcast_to(spread, (*batch, *self._blocks)), (*batch, *self.ambient_shape))
+        return _repeat(z / self._gain, self._blocks, xp)
 
     def _reject(self, x: Any, xp: Any) -> Any:
-        blocks, sums = self._sums(x, xp)
-        return xp.reshape(blocks - sums / self._gain**2, x.shape)
+        if not self._blocks:
+            return super()._reject(x, xp)
+        (axis, f), *inner = self._blocks
+        means = _repeat(self._restrict(x, xp) / self._gain, inner, xp)
+        # broadcast along the outermost axis instead of repeated: the projection is never built at the size of x
+        return xp.reshape(_split(x, axis, f, xp) - xp.expand_dims(means, axis=axis), x.shape)
 
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "factor": list(self.factor), "axes": list(self.axes)}
@@ -77,3 +67,26 @@ class Downsampling(Subspace):
             axes = tuple(sorted(mine.keys() | theirs.keys()))
             return Downsampling(outer.shape, tuple(mine.get(a, 1) // theirs.get(a, 1) for a in axes), axes)
         return super()._within(outer)
+
+
+def _split(x: Any, axis: int, f: int, xp: Any) -> Any:
+    """The axis n, counted from the end, seen as (n / f, f): the axis inside a block takes its number."""
+    i = x.ndim + axis
+    return xp.reshape(x, (*x.shape[:i], x.shape[i] // f, f, *x.shape[i + 1 :]))
+
+
+def _sum(blocks: Any, axis: int, xp: Any) -> Any:
+    # numpy and torch loop over short contiguous runs one by one: adding strided slices is 2 to 20 times faster
+    if axis == -1 and blocks.shape[-1] <= 4:
+        return reduce(add, [blocks[..., i] for i in range(blocks.shape[-1])])
+    return xp.sum(blocks, axis=axis)
+
+
+def _repeat(z: Any, blocks: Sequence[tuple[int, int]], xp: Any) -> Any:
+    """Every element f times along each of the axes, from the innermost outwards."""
+    for axis, f in reversed(blocks):
+        i = z.ndim + axis
+        before, n, after = z.shape[:i], z.shape[i], z.shape[i + 1 :]
+        z = xp.broadcast_to(xp.expand_dims(z, axis=axis), (*before, n, f, *after))
+        z = xp.reshape(z, (*before, n * f, *after))
+    return z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,8 @@ def _apply(matrix: Any, x: Any, axis: int, xp: Any) -> Any:
     """The matrix (m, n) along one axis of length n, counted from the end."""
     if axis == -1:
         return xp.matmul(x, xp.matrix_transpose(matrix))
-    if axis == -2:
-        return xp.matmul(matrix, x)
-    return xp.moveaxis(xp.matmul(xp.moveaxis(x, axis, -1), xp.matrix_transpose(matrix)), -1, axis)
+    # the axes behind it as one: nothing is transposed, the arrays stay contiguous
+    i = x.ndim + axis
+    before, after = x.shape[:i], x.shape[i + 1 :]
+    product = xp.matmul(matrix, xp.reshape(x, (*before, x.shape[i], prod(after))))
+    return xp.reshape(product, (*before, matrix.shape[0], *after))

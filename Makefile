@@ -1,0 +1,68 @@
+# Everything starts from a bare clone: Python 3.11 or newer and make are enough.
+#
+#   make demo     photographs to samples, with the trained weights that ship here: runs/demo/report.html
+#   make test     all that CI runs
+#   make weights  train the demo's networks again (hours on a CPU, minutes on a GPU)
+#   make bench    the benchmarks behind the performance claims
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint types unit docs wheel weights bench clean
+
+demo: $(VENV)/images
+	$(BIN)/python -m examples.images run --data photos --weights examples/images/weights --out runs/demo \
+		--level full --level lowpass:20 --level lowpass:8 --level downsampling:16
+	@echo "open runs/demo/report.html"
+
+test: lint types unit docs wheel
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+unit: $(VENV)/dev
+	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --doctest-modules subspace_sde
+	$(BIN)/python -m pytest --markdown-docs README.md docs
+
+docs: $(VENV)/dev
+	$(BIN)/mkdocs build --strict --quiet
+
+# The wheel is built here and imported in an environment that has nothing else.
+wheel: $(VENV)/dev
+	rm -rf build/wheel && $(BIN)/python -m build --wheel --no-isolation --outdir build/wheel . > /dev/null
+	$(PYTHON) -m venv --clear build/empty
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build/wheel/*.whl
+	cd build && empty/bin/python -c "import subspace_sde, sys; \
+		from subspace_sde.oracles import Gaussian; import numpy as np; \
+		from subspace_sde import *; \
+		halves = NestedSubspaces([Downsampling((8, 8), 2)]); sde = VE(); \
+		normal = Gaussian(np.zeros((8, 8)), np.eye(64)); \
+		x = sample(SubspaceSDE(sde, halves, [0.5], [1.0]), [normal.restrict(u).score(sde) for u in halves], 4, steps=10).x; \
+		assert x.shape == (4, 8, 8) and 'torch' not in sys.modules; print('the wheel works:', subspace_sde.__file__)"
+
+weights: $(VENV)/images
+	sh examples/images/train-weights.sh $(BIN)/python
+
+bench: $(VENV)/images
+	$(BIN)/python -m benchmarks.project
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/images: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[images]"
+	touch $@
+
+$(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[dev]"
+	touch $@ $(VENV)/images
+
+clean:
+	rm -rf $(VENV) build site runs

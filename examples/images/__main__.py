@@ -1,0 +1,359 @@
+"""The command line: ``python -m examples.images --help``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    help="From a folder of images to a subspace diffusion that samples.\n\n"
+    "The stages are analyse, train, divergence, sample and report; `run` does all of them, within a budget of time, "
+    "and goes on where it was stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="`photos` (crops of photographs that ship with scikit-learn and scikit-image), a folder of images, an "
+        ".npz file, a .parquet file with an image column, or the name of a data set on the Hugging Face hub."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The folder of the run: everything is written there and found there again.")]
+Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32 without it).")]
+Seed = Annotated[int, typer.Option(help="Decides the split, the training, the noise and the samples.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
+Levels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--level", help="full, lowpass:SIZE or downsampling:SIZE; once for each level. Sensible ones without it."
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="A folder of trained levels; --out without it.")]
+Threshold = Annotated[float, typer.Option(help="D_F at which a subspace may be used; smaller is safer and saves less.")]
+Minutes = Annotated[float, typer.Option(help="The longest that this stage may take.")]
+Channels = Annotated[str, typer.Option(help="Width of the U-Net at each resolution, each half the one before.")]
+Layers = Annotated[int, typer.Option(help="Residual blocks at each resolution.")]
+Batch = Annotated[int, typer.Option(help="Images in a batch, on each process.")]
+Rate = Annotated[float, typer.Option(help="Peak learning rate of AdamW.")]
+Precision = Annotated[str, typer.Option(help="Accelerate's mixed precision: no, bf16 or fp16.")]
+Num = Annotated[int, typer.Option(help="Samples of every plan.")]
+Steps = Annotated[int, typer.Option(help="Solver steps in all, shared among the levels.")]
+
+console = Console()
+
+
+def _images(data: str, size: int | None, seed: int) -> Any:
+    from subspace_sde.images import load
+
+    with console.status(f"reading {data}"):
+        images = load(data, size, seed)
+    console.print(f"{data}: {len(images.train)} training images of {images.shape}, {len(images.held_out)} held out")
+    return images
+
+
+def _levels(levels: list[str] | None, images: Any) -> list[str]:
+    from .levels import subspace_named
+    from .stages import default_levels
+
+    chosen = levels or default_levels(images.shape[1])
+    for name in chosen:
+        subspace_named(name, images.shape)  # a wrong name is refused before any work
+    return ["full", *(n for n in dict.fromkeys(chosen) if n != "full")]
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _show_analysis(found: dict[str, Any]) -> None:
+    _table(
+        "RMSD per dimension of the complement",
+        ["subspace", "share of pixels", "about the origin (linear)", "about the mean (affine)"],
+        [
+            [r["level"], f"{r['share of pixels']:.3f}", f"{r['rmsd']['origin']:.4f}", f"{r['rmsd']['mean']:.4f}"]
+            for r in found["rows"]
+        ],
+    )
+
+
+def _show_divergence(found: dict[str, Any]) -> None:
+    _table(
+        f"from which t is D_F at most {found['threshold']:g}? ({found['images']} images)",
+        ["subspace", "t"],
+        [[n, f"{r['t']:.3f}" if r["t"] is not None else r["note"]] for n, r in found["levels"].items()],
+    )
+
+
+def _show_samples(found: dict[str, Any]) -> None:
+    _table(
+        f"sampling: {found['steps']} steps of {found['solver']}, {found['machine']}",
+        ["plan", "times", "samples", "seconds per sample", "over full", "predicted", "pixels"],
+        [
+            [
+                " <- ".join(["full", *p["levels"]]),
+                ", ".join(f"{t:.3f}" for t in p["times"]) or "-",
+                str(p["num"]),
+                f"{p['seconds per sample']:.3f}",
+                f"{p['ratio']:.3f}",
+                f"{p['predicted ratio']:.3f}",
+                f"{p['pixel ratio']:.3f}",
+            ]
+            for p in found["plans"].values()
+        ],
+    )
+
+
+def _width(channels: str) -> tuple[int, ...]:
+    try:
+        width = tuple(int(c) for c in channels.split(","))
+    except ValueError:
+        width = ()
+    if not width or min(width) < 8 or any(c % 8 for c in width):
+        raise ValueError(f"--channels takes multiples of 8 with commas between, 32,64,128 say; got {channels!r}")
+    return width
+
+
+def _recipe(**given: Any) -> Any:
+    from .training import Recipe
+
+    return Recipe(**{**given, "channels": _width(given["channels"])})
+
+
+@app.command()
+def analyse(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    level: Levels = None,
+    size: Size = None,
+    seed: Seed = 0,
+) -> None:
+    """Compare subspaces: how far do the images lie from each? Seconds, no network."""
+    from .stages import analyse as stage
+
+    images = _images(data, size, seed)
+    _show_analysis(stage(images, _levels(level, images), out))
+
+
+@app.command()
+def train(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    level: Levels = None,
+    size: Size = None,
+    steps: Annotated[int, typer.Option(help="Training steps of each level.")] = 20_000,
+    minutes: Annotated[float, typer.Option(help="Stop each level after so long, whatever the steps.")] = float("inf"),
+    batch: Batch = 64,
+    channels: Channels = "32,64,128",
+    layers: Layers = 1,
+    learning_rate: Rate = 1e-3,
+    precision: Precision = "no",
+    half: Annotated[
+        bool, typer.Option(help="Also write the finished levels in half precision, under OUT/half.")
+    ] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Train the network of each level; stopped, it goes on where it was.
+
+    On several GPUs: accelerate launch -m examples.images train ...
+    """
+    images = _images(data, size, seed)
+    recipe = _recipe(
+        steps=steps, minutes=minutes, batch=batch, channels=channels, layers=layers, learning_rate=learning_rate,
+        precision=precision, seed=seed,
+    )  # fmt: skip
+    for name in _levels(level, images):
+        _train(name, images, recipe, out, data, device, half)
+
+
+def _train(name: str, images: Any, recipe: Any, out: Path, data: str, device: str, half: bool = False) -> None:
+    import torch
+
+    from .levels import Level, file_name, subspace_named
+    from .stages import SDE
+    from .training import train_level
+
+    path = train_level(name, subspace_named(name, images.shape), SDE, images.train, recipe, out, data, device)
+    level = Level.load(path)
+    if half:
+        level.save(out / "half" / file_name(name), torch.float16)
+    r = level.recipe
+    console.print(f"{name}: {r['parameters']:,} parameters, {r['steps']} steps, {r['minutes']} min, loss {r['loss']}")
+
+
+@app.command()
+def divergence(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    threshold: Threshold = 3e-3,
+    count: Annotated[int, typer.Option(help="Training images to average over, at most.")] = 128,
+    minutes: Minutes = float("inf"),
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Measure D_F (eq. 14) of every subspace with the full network, and read the switch times off at a threshold."""
+    from .report import plot_divergence
+    from .stages import load_levels, measure_divergence, pick_device
+
+    images, place = _images(data, size, seed), pick_device(device)
+    full = load_levels(weights or out, ["full"], images.shape, place)["full"]
+    found = measure_divergence(
+        images, full, _levels(level, images), threshold, out, count=count, minutes=minutes, seed=seed, device=place
+    )
+    plot_divergence(found, out / "divergence.png")
+    _show_divergence(found)
+
+
+@app.command()
+def sample(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    num: Num = 64,
+    steps: Steps = 40,
+    solver: Annotated[str, typer.Option(help="heun, euler-maruyama or predictor-corrector.")] = "heun",
+    minutes: Minutes = float("inf"),
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found."""
+    from .stages import draw, load_levels, pick_device
+
+    images, place = _images(data, size, seed), pick_device(device)
+    models = load_levels(weights or out, _levels(level, images), images.shape, place)
+    found = draw(images, models, _found(out, "divergence"), out, num, steps, _solver(solver), minutes, seed, place)
+    _show_samples(found)
+
+
+def _solver(name: str) -> Any:
+    from .stages import SolverName
+
+    try:
+        return SolverName(name)
+    except ValueError:
+        raise ValueError(f"unknown solver {name!r}: choose one of {', '.join(SolverName)}") from None
+
+
+def _found(out: Path, stage: str) -> Any:
+    import json
+
+    file = out / f"{stage}.json"
+    if not file.exists():
+        raise ValueError(f"{file} is missing: run `python -m examples.images {stage}` with the same --out first")
+    return json.loads(file.read_text())
+
+
+@app.command()
+def report(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    seed: Seed = 0,
+) -> None:
+    """Write OUT/report.html: the pictures, what was saved, and how far the samples are from held-out images."""
+    from .report import write_report
+    from .stages import load_levels, pick_device
+
+    images = _images(data, size, seed)
+    models = load_levels(weights or out, _levels(level, images), images.shape, pick_device("cpu"))
+    console.print(f"report: {write_report(images, models, out, seed)}")
+
+
+@app.command()
+def run(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Annotated[Path | None, typer.Option(help="Trained levels to use instead of training.")] = None,
+    level: Levels = None,
+    size: Size = None,
+    train_minutes: Annotated[float, typer.Option(help="Training in all; the full network gets half of it.")] = 60.0,
+    divergence_minutes: Annotated[float, typer.Option(help="Measuring D_F, at most.")] = 5.0,
+    sample_minutes: Annotated[float, typer.Option(help="Sampling, at most.")] = 15.0,
+    steps: Annotated[int, typer.Option(help="Training steps of each level, at most.")] = 100_000,
+    batch: Batch = 64,
+    channels: Channels = "32,64,128",
+    layers: Layers = 1,
+    learning_rate: Rate = 1e-3,
+    precision: Precision = "no",
+    threshold: Threshold = 3e-3,
+    count: Annotated[int, typer.Option(help="Images to average D_F over, at most.")] = 128,
+    num: Num = 64,
+    sample_steps: Steps = 40,
+    solver: Annotated[str, typer.Option(help="heun, euler-maruyama or predictor-corrector.")] = "heun",
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """All stages, from images to a report, each within its budget of time; called again, it goes on where it stopped."""
+    from .report import plot_divergence, write_report
+    from .stages import analyse as analyse_stage
+    from .stages import draw, load_levels, measure_divergence, pick_device, write_json
+
+    images, place, method = _images(data, size, seed), pick_device(device), _solver(solver)
+    levels = _levels(level, images)
+    recipe = {
+        "steps": steps, "batch": batch, "channels": channels, "layers": layers, "learning_rate": learning_rate,
+        "precision": precision, "seed": seed,
+    }  # fmt: skip
+    settings = {
+        "data": str(Path(data).resolve()) if Path(data).exists() else data,
+        "shape": list(images.shape), "levels": levels, "threshold": threshold, "count": count, "solver": solver,
+        "num": num, "sample_steps": sample_steps, "weights": str(weights), **({} if weights else recipe),
+    }  # fmt: skip
+    if (out / "run.json").exists():
+        before = _found(out, "run")
+        changed = [f"{k} was {before.get(k)}, is {v}" for k, v in settings.items() if before.get(k) != v]
+        if changed:
+            raise ValueError(
+                f"{out} holds a run with other settings ({'; '.join(changed)}): give another --out, or remove it"
+            )
+    write_json(out / "run.json", settings)
+    _show_analysis(_found(out, "analysis") if (out / "analysis.json").exists() else analyse_stage(images, levels, out))
+    if weights is None:
+        for name in levels:
+            share = 0.5 if name == "full" else 0.5 / max(1, len(levels) - 1)
+            _train(name, images, _recipe(**recipe, minutes=train_minutes * share), out, data, device)
+    models = load_levels(weights or out, levels, images.shape, place)
+    if (out / "divergence.json").exists():
+        measured = _found(out, "divergence")
+    else:
+        measured = measure_divergence(
+            images, models["full"], levels, threshold, out, count=count, minutes=divergence_minutes, seed=seed,
+            device=place,
+        )  # fmt: skip
+    plot_divergence(measured, out / "divergence.png")
+    _show_divergence(measured)
+    _show_samples(draw(images, models, measured, out, num, sample_steps, method, sample_minutes, seed, place))
+    console.print(f"report: {write_report(images, models, out, seed)}")
+
+
+def main() -> None:
+    """Run the command line; a refusal is one sentence, not a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

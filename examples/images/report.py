@@ -1,0 +1,104 @@
+"""The report of a run: one HTML page with its PNGs, made from what the stages wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from subspace_sde.images import Images, save_grid, to_unit
+
+from .levels import Level
+from .quality import BANDS, band_power, compare
+from .stages import curve_of, load_samples, write_json
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def write_report(images: Images, models: dict[str, Level], out: Path, seed: int = 0) -> Path:
+    """Measure the samples against held-out images, draw the pictures, and write ``report.html``.
+
+    Raises ValueError where a stage before it has not run in this folder.
+    """
+    found = {}
+    for stage in ("analysis", "divergence", "samples"):
+        file = out / f"{stage}.json"
+        if not file.exists():
+            raise ValueError(f"{file} is missing: run that stage first, or all of them with `run`")
+        found[stage] = json.loads(file.read_text())
+    plans = found["samples"]["plans"]
+    plot_divergence(found["divergence"], out / "divergence.png")
+    num = min(plan["num"] for plan in plans.values())
+    real = to_unit(images.held_out)
+    # what a perfect model would show: as many training images as there are samples
+    floor = np.random.default_rng(seed).permutation(len(images.train))[:num]
+    sets = {"training images": to_unit(images.train[floor])} | {p: load_samples(out, p)[:num] for p in plans}
+    quality = {name: compare(x, real, seed) for name, x in sets.items()}
+    write_json(out / "quality.json", quality)
+    plot_bands(sets, real, out / "spectrum.png")
+    save_grid(real[:32], out / "held-out.png", zoom=3)
+    page = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    ).get_template("report.html.j2")
+    html = page.render(
+        analysis=found["analysis"],
+        divergence=found["divergence"],
+        samples=found["samples"],
+        plans=plans,
+        quality=quality,
+        num=num,
+        held_out=len(real),
+        recipes={name: level.recipe for name, level in models.items()},
+        sde=repr(next(iter(models.values())).sde),
+        bands=BANDS,
+    )
+    path = out / "report.html"
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(html)
+    os.replace(fresh, path)
+    return path
+
+
+def plot_divergence(divergence: dict[str, Any], path: Path) -> None:
+    """The paper's Fig. 2 for these images: D_F against t, with standard errors, the threshold and the t_k."""
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    threshold = divergence["threshold"]
+    for colour, name in zip(COLOURS, divergence["levels"]):
+        curve, t = curve_of(divergence, name), divergence["levels"][name]["t"]
+        values, error = np.asarray(curve.values), np.asarray(curve.stderr)
+        kind, _, size = name.partition(":")
+        label = f"{kind} {size}×{size}" + ("" if t is None else f":  $t$ = {t:.3f}")
+        axes.plot(curve.times, values, color=colour, label=label)
+        axes.fill_between(curve.times, np.maximum(values - error, 1e-12), values + error, color=colour, alpha=0.2, lw=0)
+        if t is not None:
+            axes.plot([t], [threshold], "o", color=colour)
+    axes.axhline(threshold, color="0.4", lw=1, ls="--")
+    axes.annotate(f"threshold {threshold:g}", (divergence["times"][0], threshold), va="bottom", color="0.3")
+    axes.set(yscale="log", xlabel="$t$", ylabel=r"$D_F(U_{k|0};\, t)$")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def plot_bands(sets: dict[str, Any], real: Any, path: Path) -> None:
+    """Power in each frequency band, over that of the held-out images."""
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    reference = band_power(real)
+    centres = (np.arange(BANDS) + 0.5) / BANDS
+    for colour, (name, x) in zip(("0.6", *COLOURS), sets.items()):
+        axes.plot(centres, band_power(x) / reference, "o-", color=colour, label=name, ms=4)
+    axes.axhline(1, color="0.4", lw=1, ls="--")
+    axes.set(yscale="log", xlabel="spatial frequency (1 is the highest along an axis)", ylabel="power / held-out power")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

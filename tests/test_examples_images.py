@@ -1,0 +1,254 @@
+"""The images example, end to end on tiny images: train, stop, go on, measure, sample, report; and what it refuses."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from examples.images import stages
+from examples.images.__main__ import app
+from examples.images.levels import Level, file_name, subspace_named, unet
+from examples.images.quality import BANDS, band_power, colour_covariance, compare
+from examples.images.training import Recipe, draw_times, statistics, train_level
+from subspace_sde import VE, Downsampling, Identity, LowPass
+from subspace_sde.images import to_unit
+
+TINY = ["--level", "lowpass:8", "--channels", "8,16", "--batch", "8"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Forty smooth random images, as an .npz file."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (40, 4, 4, 3))
+    images = np.kron(coarse, np.ones((1, 4, 4, 1))) + rng.normal(0, 4, (40, 16, 16, 3))
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, images=np.clip(images, 0, 255).astype(np.uint8))
+    return path
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """One whole run."""
+    out = tmp_path_factory.mktemp("run")
+    arguments = ["run", "--data", data, "--out", out, *TINY, "--steps", 8, "--num", 20, "--sample-steps", 6]
+    arguments += ["--threshold", 0.5, "--count", 16, "--device", "cpu"]
+    return out, arguments, invoke(*arguments)
+
+
+def test_run_writes_everything(finished):
+    out, _, output = finished
+    for name in ("analysis.json", "divergence.json", "samples.json", "quality.json", "report.html", "divergence.png"):
+        assert (out / name).stat().st_size > 100, name
+    assert "lowpass:8" in output
+    found = json.loads((out / "samples.json").read_text())
+    full, staged = found["plans"]["full"], found["plans"]["lowpass"]
+    assert full["evaluations"] == [12] and sum(staged["evaluations"]) == 12 and len(staged["evaluations"]) == 2
+    assert full["num"] == staged["num"] == 20
+    pixels = staged["evaluations"][0] * 3 * 16 * 16 + staged["evaluations"][1] * 3 * 8 * 8
+    assert staged["pixel ratio"] == pytest.approx(pixels / (12 * 3 * 16 * 16))
+    html = (out / "report.html").read_text()
+    assert "samples-lowpass.png" in html and "{{" not in html
+
+
+def test_a_finished_run_is_found_again_and_changes_nothing(finished):
+    out, arguments, _ = finished
+    kept = ("full.safetensors", "divergence.json", "samples.json")
+    before = {name: (out / name).read_bytes() for name in kept[:2]}
+    chunk = (out / "chunks" / "full-0.npz").stat().st_mtime_ns
+    invoke(*arguments)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert (out / "chunks" / "full-0.npz").stat().st_mtime_ns == chunk
+
+
+def test_lost_samples_are_drawn_again_alike(finished):
+    out, arguments, _ = finished
+    file = out / "chunks" / "lowpass-16.npz"
+    before = np.load(file)["x"]
+    file.unlink()
+    invoke(*arguments)
+    np.testing.assert_allclose(np.load(file)["x"], before, atol=1e-5)
+
+
+def test_other_settings_are_refused(finished):
+    out, arguments, _ = finished
+    with pytest.raises(ValueError, match="threshold was 0.5, is 0.4"):
+        invoke(*[0.4 if a == 0.5 else a for a in arguments])
+
+
+def test_single_stages_say_what_comes_first(data, tmp_path):
+    with pytest.raises(ValueError, match="train that level first"):
+        invoke("divergence", "--data", data, "--out", tmp_path, "--level", "lowpass:8")
+    with pytest.raises(ValueError, match=r"analysis.json is missing"):
+        stages_folder = tmp_path / "weights"
+        invoke("train", "--data", data, "--out", stages_folder, "--level", "full", *TINY[2:], "--steps", 1)
+        invoke("report", "--data", data, "--out", tmp_path, "--weights", stages_folder, "--level", "full")
+
+
+def test_training_goes_on_as_if_it_had_not_stopped(data, tmp_path):
+    images = np.load(data)["images"].transpose(0, 3, 1, 2)
+    subspace = LowPass((3, 16, 16), 8)
+    recipe = Recipe(steps=6, batch=4, channels=(8, 16), seed=3)
+    whole = Level.load(train_level("lowpass:8", subspace, VE(), images, recipe, tmp_path / "a", device="cpu"))
+    half = Recipe(**{**recipe.__dict__, "steps": 3})
+    train_level("lowpass:8", subspace, VE(), images, half, tmp_path / "b", device="cpu")
+    # the learning rate depends on the planned end, so only a run stopped short of it continues exactly:
+    # make the first half look like one that was interrupted at step 3 of 6
+    progress = tmp_path / "b" / "state" / "lowpass-8" / "progress.json"
+    state = json.loads(progress.read_text())
+    assert state["step"] == 3 and state["finished"]
+    progress.write_text(json.dumps({**state, "finished": False}))
+    resumed = Level.load(train_level("lowpass:8", subspace, VE(), images, recipe, tmp_path / "b", device="cpu"))
+    assert resumed.recipe["steps"] == whole.recipe["steps"] == 6
+    # warm-up makes the rates of the first three steps equal in both (3/200 of the peak against a decay from 60 %)
+    for a, b in zip(whole.network.parameters(), resumed.network.parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_level_round_trip(tmp_path):
+    torch.manual_seed(0)
+    level = Level("lowpass:8", VE(0.02, 40.0), LowPass((3, 16, 16), 8), 0.3, 0.7, (8, 16), 1, unet((3, 8, 8), (8, 16), 1))
+    level.network.eval()
+    level.save(tmp_path / "x.safetensors")
+    again = Level.load(tmp_path / "x.safetensors")
+    assert (again.mean, again.sigma_data, again.sde.sigma_max, again.subspace.shape) == (0.3, 0.7, 40.0, (3, 8, 8))
+    x = torch.randn(2, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(again.score(x, 0.5), level.score(x, 0.5))
+        each = torch.full((2,), 0.5)
+        torch.testing.assert_close(again.score(x, each), level.score(x, 0.5), rtol=1e-4, atol=1e-4)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
+    """In a process of its own that may write no file over 20 kB: the way a full disk looks to the writer."""
+    path = tmp_path / "full.safetensors"
+    level = Level("full", VE(), Identity((3, 8, 8)), 0.0, 1.0, (8,), 1, unet((3, 8, 8), (8,), 1))
+    level.save(path)
+    before = path.read_bytes()
+    code = f"""
+import resource, signal, torch
+from pathlib import Path
+from examples.images.levels import Level
+level = Level.load(Path({str(path)!r}))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+level.save(Path({str(path)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "the older file is unharmed" in done.stderr, done.stderr
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
+
+
+def test_checkpoints_that_do_not_fit(tmp_path):
+    (tmp_path / "full.safetensors").write_bytes(b"not safetensors at all")
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
+        Level.load(tmp_path / "full.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="holds no level"):
+        Level.load(tmp_path / "other.safetensors")
+    level = Level("full", VE(), Identity((3, 8, 8)), 0.0, 1.0, (8,), 1, unet((3, 8, 8), (16,), 1))
+    level.save(tmp_path / "full.safetensors")
+    with pytest.raises(ValueError, match="do not fit the network"):
+        Level.load(tmp_path / "full.safetensors")
+    level.network = unet((3, 8, 8), (8,), 1)
+    level.save(tmp_path / "full.safetensors")
+    with pytest.raises(ValueError, match=r"images of shape \(3, 8, 8\), these have \(3, 16, 16\)"):
+        stages.load_levels(tmp_path, ["full"], (3, 16, 16), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("low:8", "unknown level"), ("lowpass:0", "unknown level"), ("downsampling:5", "does not divide"), ("full:3", "unkn")],
+)
+def test_level_names(name, message):
+    with pytest.raises(ValueError, match=message):
+        subspace_named(name, (3, 16, 16))
+
+
+def test_known_level_names():
+    assert isinstance(subspace_named("full", (3, 16, 16)), Identity)
+    assert isinstance(subspace_named("downsampling:8", (3, 16, 16)), Downsampling)
+    assert subspace_named("lowpass:5", (3, 16, 16)).shape == (3, 5, 5)
+    assert file_name("lowpass:5") == "lowpass-5.safetensors"
+    assert stages.default_levels(32) == ["full", "lowpass:20", "lowpass:8", "downsampling:16"]
+
+
+def test_odd_sizes_are_refused_with_the_mend():
+    with pytest.raises(ValueError, match="divisible by 4"):
+        unet((3, 18, 18), (8, 8, 8), 1)
+
+
+def test_plans_use_only_levels_that_meet_the_threshold_in_order():
+    found = {"levels": {"lowpass:20": {"t": 0.3}, "lowpass:8": {"t": 0.45}, "downsampling:16": {"t": None}}}
+    assert stages.usable(["lowpass:20", "lowpass:8"], found) == ["lowpass:20", "lowpass:8"]
+    assert stages.usable(["downsampling:16"], found) == []
+    found["levels"]["lowpass:20"]["t"] = 0.5
+    assert stages.usable(["lowpass:20", "lowpass:8"], found) == ["lowpass:8"]
+
+
+def test_statistics_and_times():
+    images = np.random.default_rng(0).integers(0, 256, (50, 3, 8, 8)).astype(np.uint8)
+    z = Downsampling((3, 8, 8), 2).restrict(to_unit(images).astype(np.float64))
+    assert statistics(Downsampling((3, 8, 8), 2), images) == pytest.approx((z.mean(), z.std()), rel=1e-5)
+    t = draw_times(4000, VE(), 0.5, torch.Generator().manual_seed(0))
+    assert VE().t_min <= float(t.min()) and float(t.max()) <= VE().T
+    spread = t[torch.arange(4000) % 4 != 0]
+    log_noise = torch.log(VE().sigma(spread) / 0.5)
+    assert abs(float(log_noise.mean()) + 0.6) < 5 * 1.4 / 3000**0.5
+
+
+def test_band_power_is_parseval_and_white_noise_is_flat():
+    x = np.random.default_rng(0).normal(size=(200, 3, 16, 16))
+    power = band_power(x)
+    assert power.shape == (BANDS,) and np.all(np.abs(power - 1) < 0.15)
+    wave = np.cos(np.pi * (np.arange(16) + 0.5) * 14 / 16)  # the DCT-II vector of frequency 14/16: the last band but one
+    image = np.broadcast_to(wave, (1, 3, 16, 16))
+    assert np.argmax(band_power(image)) == 7 and band_power(image)[:7].max() < 1e-20
+
+
+def test_compare_is_zero_for_the_same_images():
+    x = np.random.default_rng(0).uniform(size=(30, 3, 16, 16))
+    same = compare(x, x)
+    assert same["sliced wasserstein"] == 0 and same["colour"] == 0 and np.allclose(same["bands"], 0)
+    np.testing.assert_allclose(np.diag(colour_covariance(x)), x.var(axis=(0, 2, 3), ddof=0), rtol=1e-3)
+    doubled = compare(0.5 + 2 * (x - 0.5), x)
+    np.testing.assert_allclose(doubled["bands"], np.log10(4), rtol=1e-10)
+    assert doubled["colour"] == pytest.approx(3)
+
+
+def test_command_line_refusals(data, tmp_path):
+    for arguments, message in [
+        (["train", "--channels", "a,b"], "multiples of 8"),
+        (["train", "--steps", 0], "must be positive"),
+        (["analyse", "--level", "blur:3"], "unknown level"),
+        (["run", "--solver", "rk45"], "unknown solver"),
+        (["run", "--device", "cuda:99"], "not to be had"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            invoke(*arguments[:1], "--data", data, "--out", tmp_path, *arguments[1:])
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.images", "analyse", "--data", "no/such/folder", "--out", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "does not exist" in done.stderr + done.stdout and "Traceback" not in done.stderr
+
+
+def test_help_speaks_of_every_stage():
+    text = invoke("--help")
+    assert all(name in text for name in ("analyse", "train", "divergence", "sample", "report", "run"))
