@@ -93,11 +93,11 @@ class Constant:
 
     def __init__(self, value: Any) -> None:
         self.value = np.asarray(value, dtype=np.float64)
-        self._copies: dict[tuple[str, str, str], Any] = {}
+        self._copies: dict[tuple[Any, ...], Any] = {}
 
     def like(self, x: Any) -> Any:
         """This constant as an array of the kind of `x`; converted once for each kind."""
-        key = (library(x), str(array_api_compat.device(x)), str(x.dtype))
+        key = (type(x), array_api_compat.device(x), x.dtype)
         if key not in self._copies:
             self._copies[key] = backend_of(x).from_numpy(self.value, x)
         return self._copies[key]

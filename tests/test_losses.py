@@ -9,7 +9,7 @@ import torch
 
 from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubVP
 from subspace_sde.arrays import namespace, over
-from subspace_sde.backend import Noise, library, streams
+from subspace_sde.backend import Noise, backend_of, library, streams
 from subspace_sde.losses import denoising_score_matching, edm, likelihood, sigma_squared
 from subspace_sde.scores import denoiser
 
@@ -32,6 +32,11 @@ def middle(sde):
     return sde.time_at_log_snr(0.3)
 
 
+def one_generator(x, seed):
+    """One stream for the whole batch: quicker than one a sample, where only the distribution matters."""
+    return backend_of(x).generator(seed, x)
+
+
 def batch(array, n, t, seed=0):
     return array(np.random.default_rng(seed).standard_normal((n, *SHAPE))), array(np.full(n, t))
 
@@ -42,7 +47,7 @@ def test_expected_value(sde, c, array, host):
     """E λ‖c s* + ε/σ‖²/d = λ (1/σ² − (2c − c²)/(α² + σ²)) for N(0, I), within five standard errors."""
     t = middle(sde)
     x0, times = batch(array, 4000, t)
-    loss = host(denoising_score_matching(white(sde, c), x0, times, sde, rng=1))
+    loss = host(denoising_score_matching(white(sde, c), x0, times, sde, one_generator(x0, 1)))
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     expected = sigma**2 * (1 / sigma**2 - (2 * c - c**2) / (alpha**2 + sigma**2))
     assert loss.shape == (4000,)
@@ -52,12 +57,12 @@ def test_expected_value(sde, c, array, host):
 @by_sde
 @pytest.mark.parametrize("weighting", [sigma_squared, likelihood, edm(0.5)], ids=["sigma", "likelihood", "edm"])
 def test_the_true_score_is_the_minimiser(sde, weighting, array, host):
-    """L(c) − L(1) = λ (c − 1)²/(α² + σ²): with the same noise on both sides the difference is seen far above its error."""
+    """L(c) − L(1) = λ (c − 1)²/(α² + σ²): the same noise on both sides shows the difference clearly."""
     t = middle(sde)
     x0, times = batch(array, 4000, t)
 
     def loss(c):
-        return host(denoising_score_matching(white(sde, c), x0, times, sde, rng=1, weighting=weighting))
+        return host(denoising_score_matching(white(sde, c), x0, times, sde, one_generator(x0, 1), weighting))
 
     for c in (0.5, 1.5):
         difference = loss(c) - loss(1.0)
@@ -85,7 +90,7 @@ def test_levels_share_the_code(level, array, host):
         xp = namespace(x)
         return -xp.reshape(xp.matmul(xp.reshape(x, (n, -1)), exact), x.shape)
 
-    loss = host(denoising_score_matching(score, x0, array(np.full(n, t)), sde, rng=2))
+    loss = host(denoising_score_matching(score, x0, array(np.full(n, t)), sde, one_generator(x0, 2)))
     expected = sigma**2 * (1 / sigma**2 - np.trace(inverse) / len(inverse))
     assert abs(loss.mean() - expected) < 5 * loss.std() / math.sqrt(n)
 
@@ -173,7 +178,7 @@ def test_refusals(like, array, xp):
     x0, t = batch(array, 3, 0.4)
     score, sde = white(VE()), VE()
     images = xp.astype(x0, xp.uint8)
-    with pytest.raises(ValueError, match="x0 must hold floating-point numbers, got .*uint8: convert first, pixels"):
+    with pytest.raises(ValueError, match=r"x0 must hold floating-point numbers, got .*uint8: convert first, pixels"):
         denoising_score_matching(score, images, t, sde, 0)
     with pytest.raises(TypeError, match="t must be an array with one time for every element of the batch"):
         denoising_score_matching(score, x0, 0.4, sde, 0)

@@ -23,6 +23,7 @@ STYLE: Any = {
     "axes.labelsize": 12,
     "legend.fontsize": 10.5,
     "legend.frameon": False,
+    "legend.handlelength": 1.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -32,7 +33,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     """Write the picture as a PNG."""
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(12.8, 7.8), layout="constrained")
-        halves: Any = figure.subfigures(1, 2, width_ratios=(1.25, 1), wspace=0.03)
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1.3, 1), wspace=0.03)
         _curves(halves[0], comparison)
         _clouds(halves[1], comparison)
         figure.savefig(path, dpi=100, pil_kwargs={"optimize": True})
@@ -105,11 +106,11 @@ def _clouds(figure: SubFigure, comparison: Comparison) -> None:
         "planned": (rf"planned, $t_1 = {planned.t_1:.2f}$: cost {planned.cost:.0%}", COLOURS["plan"]),
         "early": (rf"too early, $t_1 = {early.t_1:.2f}$: cost {early.cost:.0%}", COLOURS["SDE"]),
     }
-    grid = figure.subplots(4, 2, sharex=True, height_ratios=(2.1, 1, 2.1, 1))
+    grid = figure.subplots(4, 2, sharex=True, height_ratios=(2, 1, 2, 1))
     for i, (name, (title, colour)) in enumerate(kinds.items()):
         above, aside = grid[2 * (i // 2), i % 2], grid[2 * (i // 2) + 1, i % 2]
-        cloud = comparison.clouds[name][:400]
-        points: dict[str, Any] = {"s": 8, "color": colour, "alpha": 0.5, "linewidths": 0}
+        cloud = comparison.clouds[name][:300]
+        points: dict[str, Any] = {"s": 8, "color": colour, "alpha": 0.6, "linewidths": 0}
         above.scatter(cloud[:, 0], cloud[:, 1], **points)
         above.set(xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), aspect="equal", xticks=[], yticks=[], title=title)
         aside.scatter(cloud[:, 0], cloud[:, 2], **points)
@@ -118,4 +119,4 @@ def _clouds(figure: SubFigure, comparison: Comparison) -> None:
             axes.spines[:].set(visible=True, color="0.8")
         if i % 2 == 0:
             above.set_ylabel("in the plane")
-            aside.set_ylabel(r"off it ($3\times$)")
+            aside.set_ylabel("off it, 3×")

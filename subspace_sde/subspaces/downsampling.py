@@ -43,20 +43,26 @@ class Downsampling(Subspace):
         self._gain = prod(self.factor) ** 0.5
 
     def _restrict(self, x: Any, xp: Any) -> Any:
-        for axis, f in self._blocks:
-            x = _sum(_split(x, axis, f, xp), axis, xp)
-        return x / self._gain
+        return self._sums(x, xp) / self._gain
 
     def _embed(self, z: Any, xp: Any) -> Any:
         return _repeat(z / self._gain, self._blocks, xp)
+
+    def _project(self, x: Any, xp: Any) -> Any:
+        return _repeat(self._sums(x, xp) / self._gain**2, self._blocks, xp)
 
     def _reject(self, x: Any, xp: Any) -> Any:
         if not self._blocks:
             return super()._reject(x, xp)
         (axis, f), *inner = self._blocks
-        means = _repeat(self._restrict(x, xp) / self._gain, inner, xp)
+        means = _repeat(self._sums(x, xp) / self._gain**2, inner, xp)
         # broadcast along the outermost axis instead of repeated: the projection is never built at the size of x
         return xp.reshape(_split(x, axis, f, xp) - xp.expand_dims(means, axis=axis), x.shape)
+
+    def _sums(self, x: Any, xp: Any) -> Any:
+        for axis, f in self._blocks:
+            x = _sum(_split(x, axis, f, xp), axis, xp)
+        return x
 
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "factor": list(self.factor), "axes": list(self.axes)}
