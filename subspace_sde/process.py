@@ -13,7 +13,7 @@ Gaussian of variance Σ⊥_{j+1|j}(t) (9), so that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -252,7 +252,7 @@ class SubspaceSDE:
 
     def check_scores(self, scores: Sequence[Score]) -> tuple[Score, ...]:
         """`scores` as a tuple of the K + 1 that this process needs, or a ValueError."""
-        found = tuple(scores) if isinstance(scores, Sequence) else (scores,)
+        found = tuple(scores) if isinstance(scores, Iterable) else (scores,)
         if len(found) != self.K + 1:
             raise ValueError(
                 f"this process has levels 0 to {self.K} and needs {self.K + 1} scores, the full space's first, "

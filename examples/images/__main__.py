@@ -303,7 +303,7 @@ def run(
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """All stages, from images to a report, each within its budget of time; called again, it goes on where it stopped."""
+    """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped."""
     from .report import plot_divergence, write_report
     from .stages import analyse as analyse_stage
     from .stages import draw, load_levels, measure_divergence, pick_device, write_json

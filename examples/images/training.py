@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from subspace_sde import IsotropicSDE, Subspace
@@ -133,16 +135,18 @@ def train_level(
     optimizer = torch.optim.AdamW(level.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     loader = torch.utils.data.DataLoader(
         _Pixels(images),
-        batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, progress.step),
+        batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, progress.step * accelerator.num_processes),
         collate_fn=lambda batch: batch,
     )
     network = level.network
     level.network, optimizer, loader = accelerator.prepare(level.network, optimizer, loader)
     average = EMAModel(network.parameters(), decay=recipe.ema, use_ema_warmup=True, power=0.75)
     average.to(accelerator.device)
-    accelerator.register_for_checkpointing(_Average(average))
     if progress.step:
         accelerator.load_state(str(state / "weights"))
+        shadow = load_file(state / "average.safetensors", device=str(accelerator.device))
+        kept = {"shadow_params": [shadow[str(i)] for i in range(len(shadow))], "optimization_step": progress.step}
+        average.load_state_dict({**average.state_dict(), **kept})
     weighting = edm(sigma_data)
     bar = tqdm(total=recipe.steps, initial=progress.step, desc=f"train {name}", disable=not accelerator.is_main_process)
     started, saved = time.monotonic() - progress.seconds, time.monotonic()
@@ -151,7 +155,7 @@ def train_level(
     def keep(finished: bool) -> None:
         progress.finished, progress.seconds = finished, time.monotonic() - started
         accelerator.wait_for_everyone()
-        _replace_state(accelerator, state, progress)
+        _replace_state(accelerator, state, progress, average)
         if accelerator.is_main_process:
             average.store(network.parameters())
             average.copy_to(network.parameters())
@@ -225,36 +229,24 @@ class _Progress:
         return cls(**json.loads(file.read_text())) if file.exists() else cls()
 
 
-def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress) -> None:
+def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, average: EMAModel) -> None:
     """The state of training as a folder that is always whole: the old one goes when the new one is complete."""
     fresh, older = state.with_name(state.name + ".new"), state.with_name(state.name + ".old")
     try:
         accelerator.save_state(str(fresh / "weights"))
         if accelerator.is_main_process:
+            # not through Accelerate's own checkpoints of custom objects, which are pickled
+            save_file({str(i): p for i, p in enumerate(average.shadow_params)}, fresh / "average.safetensors")
             (fresh / "progress.json").write_text(json.dumps(asdict(progress)))
             shutil.rmtree(older, ignore_errors=True)
             if state.exists():
                 os.replace(state, older)
             os.replace(fresh, state)
             shutil.rmtree(older, ignore_errors=True)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap what the disk said
         shutil.rmtree(fresh, ignore_errors=True)
         raise OSError(f"the state of training could not be written to {state} ({error}): is the disk full?") from error
     accelerator.wait_for_everyone()
-
-
-class _Average:
-    """The averaged weights, for Accelerate's checkpoints."""
-
-    def __init__(self, average: EMAModel) -> None:
-        self._average = average
-
-    def state_dict(self) -> dict[str, Any]:
-        state: dict[str, Any] = self._average.state_dict()
-        return state
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._average.load_state_dict(state)
 
 
 def commit() -> str:
