@@ -84,8 +84,8 @@ def test_lost_samples_are_drawn_again_alike(finished):
 
 
 def test_other_settings_are_refused(finished):
-    out, arguments, _ = finished
-    with pytest.raises(ValueError, match="threshold was 0.5, is 0.4"):
+    _, arguments, _ = finished
+    with pytest.raises(ValueError, match=r"threshold was 0\.5, is 0\.4"):
         invoke(*[0.4 if a == 0.5 else a for a in arguments])
 
 
@@ -120,7 +120,9 @@ def test_training_goes_on_as_if_it_had_not_stopped(data, tmp_path):
 
 def test_level_round_trip(tmp_path):
     torch.manual_seed(0)
-    level = Level("lowpass:8", VE(0.02, 40.0), LowPass((3, 16, 16), 8), 0.3, 0.7, (8, 16), 1, unet((3, 8, 8), (8, 16), 1))
+    level = Level(
+        "lowpass:8", VE(0.02, 40.0), LowPass((3, 16, 16), 8), 0.3, 0.7, (8, 16), 1, unet((3, 8, 8), (8, 16), 1)
+    )
     level.network.eval()
     level.save(tmp_path / "x.safetensors")
     again = Level.load(tmp_path / "x.safetensors")
@@ -174,7 +176,12 @@ def test_checkpoints_that_do_not_fit(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("low:8", "unknown level"), ("lowpass:0", "unknown level"), ("downsampling:5", "does not divide"), ("full:3", "unkn")],
+    [
+        ("low:8", "unknown level"),
+        ("lowpass:0", "unknown level"),
+        ("downsampling:5", "does not divide"),
+        ("full:3", "unkn"),
+    ],
 )
 def test_level_names(name, message):
     with pytest.raises(ValueError, match=message):
@@ -217,7 +224,9 @@ def test_band_power_is_parseval_and_white_noise_is_flat():
     x = np.random.default_rng(0).normal(size=(200, 3, 16, 16))
     power = band_power(x)
     assert power.shape == (BANDS,) and np.all(np.abs(power - 1) < 0.15)
-    wave = np.cos(np.pi * (np.arange(16) + 0.5) * 14 / 16)  # the DCT-II vector of frequency 14/16: the last band but one
+    wave = np.cos(
+        np.pi * (np.arange(16) + 0.5) * 14 / 16
+    )  # the DCT-II vector of frequency 14/16: the last band but one
     image = np.broadcast_to(wave, (1, 3, 16, 16))
     assert np.argmax(band_power(image)) == 7 and band_power(image)[:7].max() < 1e-20
 

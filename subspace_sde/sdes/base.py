@@ -93,7 +93,7 @@ class IsotropicSDE(ABC):
         return np.concatenate([[start], times[1:-1], [end]])
 
     def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, for `subspace_sde.specification`: the attributes, unless a subclass says else."""
+        """The constructor's arguments, for `subspace_sde.specification`: its attributes, or what a subclass says."""
         return dict(vars(self))
 
     def __repr__(self) -> str:
