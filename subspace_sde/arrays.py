@@ -104,6 +104,8 @@ def over(coefficient: Any, x: Any, trailing: int) -> Any:
     if isinstance(coefficient, (int, float)):
         return float(coefficient)
     xp = _one_library(x, coefficient)
+    if device(coefficient) != device(x):
+        raise ValueError(f"t lies on {device(coefficient)}, x on {device(x)}: move one to the other")
     batch = tuple(x.shape[: x.ndim - trailing])
     if tuple(coefficient.shape) not in ((), batch):
         raise ValueError(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from examples.images import stages
+from examples.images import stages, training
 from examples.images.__main__ import app
 from examples.images.levels import Level, file_name, subspace_named, unet
 from examples.images.quality import BANDS, band_power, colour_covariance, compare
@@ -64,29 +64,72 @@ def test_run_writes_everything(finished):
     assert "samples-lowpass.png" in html and "{{" not in html
 
 
+def chunks(out):
+    return {file.name: file for file in sorted((out / "chunks").glob("*/*.npz"))}
+
+
 def test_a_finished_run_is_found_again_and_changes_nothing(finished):
     out, arguments, _ = finished
-    kept = ("full.safetensors", "divergence.json", "samples.json")
-    before = {name: (out / name).read_bytes() for name in kept[:2]}
-    chunk = (out / "chunks" / "full-0.npz").stat().st_mtime_ns
+    kept = ("full.safetensors", "analysis.json", "divergence.json", "samples.json")
+    before = {name: (out / name).read_bytes() for name in kept}
+    drawn = {name: file.stat().st_mtime_ns for name, file in chunks(out).items()}
     invoke(*arguments)
-    assert {name: (out / name).read_bytes() for name in before} == before
-    assert (out / "chunks" / "full-0.npz").stat().st_mtime_ns == chunk
+    assert {name: (out / name).read_bytes() for name in kept} == before
+    assert {name: file.stat().st_mtime_ns for name, file in chunks(out).items()} == drawn
 
 
 def test_lost_samples_are_drawn_again_alike(finished):
     out, arguments, _ = finished
-    file = out / "chunks" / "lowpass-16.npz"
+    file = chunks(out)["lowpass-16.npz"]
     before = np.load(file)["x"]
     file.unlink()
     invoke(*arguments)
     np.testing.assert_allclose(np.load(file)["x"], before, atol=1e-5)
 
 
-def test_other_settings_are_refused(finished):
+def test_other_settings_are_computed_anew_and_never_mixed(finished):
+    out, arguments, _ = finished
+    before = json.loads((out / "samples.json").read_text())
+    invoke("sample", *arguments[1:5], *TINY[:2], "--device", "cpu", "--num", 4, "--steps", 3)
+    found = json.loads((out / "samples.json").read_text())
+    assert found["key"] != before["key"] and found["steps"] == 3 and found["plans"]["full"]["num"] == 4
+    assert found["plans"]["full"]["evaluations"] == [6]
+    invoke(*arguments)  # the first samples are still there
+    again = json.loads((out / "samples.json").read_text())
+    assert again == before
+
+
+def test_a_level_trained_otherwise_is_refused(finished):
     _, arguments, _ = finished
-    with pytest.raises(ValueError, match=r"threshold was 0\.5, is 0\.4"):
-        invoke(*[0.4 if a == 0.5 else a for a in arguments])
+    with pytest.raises(ValueError, match=r"learning_rate was 0\.001, is 0\.01"):
+        invoke(*arguments, "--learning-rate", 0.01)
+
+
+def test_levels_that_do_not_nest_are_refused_before_any_work(data, tmp_path):
+    with pytest.raises(ValueError, match="not nested"):
+        invoke(
+            "run",
+            "--data",
+            data,
+            "--size",
+            24,
+            "--out",
+            tmp_path,
+            "--level",
+            "downsampling:12",
+            "--level",
+            "downsampling:8",
+        )
+    with pytest.raises(ValueError, match="divisible by 4"):
+        invoke("run", "--data", data, "--size", 18, "--out", tmp_path, "--level", "full")
+    assert not any(tmp_path.iterdir())
+
+
+def test_levels_without_a_measured_divergence(finished):
+    out, _, _ = finished
+    measured = json.loads((out / "divergence.json").read_text())
+    with pytest.raises(ValueError, match="downsampling:8 was not measured"):
+        stages.usable(["downsampling:8"], measured)
 
 
 def test_single_stages_say_what_comes_first(data, tmp_path):
@@ -98,24 +141,71 @@ def test_single_stages_say_what_comes_first(data, tmp_path):
         invoke("report", "--data", data, "--out", tmp_path, "--weights", stages_folder, "--level", "full")
 
 
-def test_training_goes_on_as_if_it_had_not_stopped(data, tmp_path):
+def interrupted_at(call, monkeypatch):
+    """Training that is stopped by Ctrl-C in the given step."""
+    calls, loss = iter(range(1000)), training.denoising_score_matching
+
+    def stop(*arguments):
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return loss(*arguments)
+
+    monkeypatch.setattr(training, "denoising_score_matching", stop)
+
+
+def test_training_goes_on_as_if_it_had_not_stopped(data, tmp_path, monkeypatch):
     images = np.load(data)["images"].transpose(0, 3, 1, 2)
-    subspace = LowPass((3, 16, 16), 8)
-    recipe = Recipe(steps=6, batch=4, channels=(8, 16), seed=3)
-    whole = Level.load(train_level("lowpass:8", subspace, VE(), images, recipe, tmp_path / "a", device="cpu"))
-    half = Recipe(**{**recipe.__dict__, "steps": 3})
-    train_level("lowpass:8", subspace, VE(), images, half, tmp_path / "b", device="cpu")
-    # the learning rate depends on the planned end, so only a run stopped short of it continues exactly:
-    # make the first half look like one that was interrupted at step 3 of 6
-    progress = tmp_path / "b" / "state" / "lowpass-8" / "progress.json"
-    state = json.loads(progress.read_text())
-    assert state["step"] == 3 and state["finished"]
-    progress.write_text(json.dumps({**state, "finished": False}))
-    resumed = Level.load(train_level("lowpass:8", subspace, VE(), images, recipe, tmp_path / "b", device="cpu"))
+    arguments = ("lowpass:8", LowPass((3, 16, 16), 8), VE(), images, Recipe(steps=6, batch=4, channels=(8, 16), seed=3))
+    whole = Level.load(train_level(*arguments, tmp_path / "a", device="cpu"))
+    with monkeypatch.context() as patch:
+        interrupted_at(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train_level(*arguments, tmp_path / "b", device="cpu")
+    stopped = Level.load(tmp_path / "b" / "lowpass-8.safetensors")
+    assert stopped.recipe["steps"] == 3
+    resumed = Level.load(train_level(*arguments, tmp_path / "b", device="cpu"))
     assert resumed.recipe["steps"] == whole.recipe["steps"] == 6
-    # warm-up makes the rates of the first three steps equal in both (3/200 of the peak against a decay from 60 %)
-    for a, b in zip(whole.network.parameters(), resumed.network.parameters()):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    for a, b, early in zip(*(level.network.parameters() for level in (whole, resumed, stopped))):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+        assert not torch.equal(a, early)
+
+
+def test_a_finished_level_is_left_alone_and_more_steps_go_on(data, tmp_path):
+    images = np.load(data)["images"].transpose(0, 3, 1, 2)
+    arguments = ("lowpass:8", LowPass((3, 16, 16), 8), VE(), images)
+    path = train_level(*arguments, Recipe(steps=2, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    before = path.read_bytes()
+    train_level(*arguments, Recipe(steps=2, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    assert path.read_bytes() == before
+    train_level(*arguments, Recipe(steps=3, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    assert Level.load(path).recipe["steps"] == 3
+    path.unlink()  # the state remains: the file is written again
+    train_level(*arguments, Recipe(steps=3, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    assert Level.load(path).recipe["steps"] == 3
+    with pytest.raises(ValueError, match=r"channels was \[8, 16\], is \[8\]"):
+        train_level(*arguments, Recipe(steps=3, batch=4, channels=(8,)), tmp_path, device="cpu")
+
+
+def test_a_stop_between_two_renames_loses_nothing(data, tmp_path):
+    images = np.load(data)["images"].transpose(0, 3, 1, 2)
+    arguments = ("lowpass:8", LowPass((3, 16, 16), 8), VE(), images)
+    train_level(*arguments, Recipe(steps=2, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    state = tmp_path / "state" / "lowpass-8"
+    state.rename(state.with_name("lowpass-8.old"))
+    path = train_level(*arguments, Recipe(steps=3, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    assert Level.load(path).recipe["steps"] == 3 and not state.with_name("lowpass-8.old").exists()
+
+
+def test_two_processes_train_one_level(data, tmp_path):
+    """Two processes on the CPU: the same command, one level file, a state for each process."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "examples.images", "train", "--data", data, "--out", tmp_path, "--level", "full", *TINY[2:]]
+    command += ["--steps", 3, "--half", "--device", "cpu"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert Level.load(tmp_path / "full.safetensors").recipe["steps"] == 3
+    ranks = sorted(p.name for p in (tmp_path / "state" / "full" / "weights").glob("random_states_*"))
+    assert ranks == ["random_states_0.pkl", "random_states_1.pkl"]
 
 
 def test_level_round_trip(tmp_path):
@@ -141,7 +231,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     level.save(path)
     before = path.read_bytes()
     code = f"""
-import resource, signal, torch
+import resource, signal
 from pathlib import Path
 from examples.images.levels import Level
 level = Level.load(Path({str(path)!r}))
@@ -155,6 +245,23 @@ level.save(Path({str(path)!r}))
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
 
 
+def test_a_full_disk_leaves_the_old_state_of_training(data, tmp_path, monkeypatch):
+    images = np.load(data)["images"].transpose(0, 3, 1, 2)
+    arguments = ("lowpass:8", LowPass((3, 16, 16), 8), VE(), images)
+    train_level(*arguments, Recipe(steps=2, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_file", full)
+        with pytest.raises(OSError, match="the older one is unharmed"):
+            train_level(*arguments, Recipe(steps=4, batch=4, channels=(8, 16)), tmp_path, device="cpu")
+    state = tmp_path / "state" / "lowpass-8"
+    assert json.loads((state / "progress.json").read_text())["step"] == 2
+    assert [p.name for p in (tmp_path / "state").iterdir()] == ["lowpass-8"]
+
+
 def test_checkpoints_that_do_not_fit(tmp_path):
     (tmp_path / "full.safetensors").write_bytes(b"not safetensors at all")
     with pytest.raises(ValueError, match="not a readable safetensors file"):
@@ -166,12 +273,19 @@ def test_checkpoints_that_do_not_fit(tmp_path):
         Level.load(tmp_path / "other.safetensors")
     level = Level("full", VE(), Identity((3, 8, 8)), 0.0, 1.0, (8,), 1, unet((3, 8, 8), (16,), 1))
     level.save(tmp_path / "full.safetensors")
-    with pytest.raises(ValueError, match="do not fit the network"):
+    with pytest.raises(ValueError, match="does not fit the level that it describes"):
         Level.load(tmp_path / "full.safetensors")
     level.network = unet((3, 8, 8), (8,), 1)
     level.save(tmp_path / "full.safetensors")
     with pytest.raises(ValueError, match=r"images of shape \(3, 8, 8\), these have \(3, 16, 16\)"):
         stages.load_levels(tmp_path, ["full"], (3, 16, 16), torch.device("cpu"))
+    level.save(tmp_path / "lowpass-8.safetensors")
+    with pytest.raises(ValueError, match="holds the level full, not lowpass:8"):
+        stages.load_levels(tmp_path, ["full", "lowpass:8"], (3, 8, 8), torch.device("cpu"))
+    other = Level("lowpass:4", VE(0.02), LowPass((3, 8, 8), 4), 0.0, 1.0, (8,), 1, unet((3, 4, 4), (8,), 1))
+    other.save(tmp_path / "lowpass-4.safetensors")
+    with pytest.raises(ValueError, match="was trained under VE"):
+        stages.load_levels(tmp_path, ["full", "lowpass:4"], (3, 8, 8), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

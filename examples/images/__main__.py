@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(
@@ -28,7 +30,7 @@ Data = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="The folder of the run: everything is written there and found there again.")]
 Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32 without it).")]
-Seed = Annotated[int, typer.Option(help="Decides the split, the training, the noise and the samples.")]
+Seed = Annotated[int, typer.Option(help="Decides the training, the noise and the samples.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Levels = Annotated[
     list[str] | None,
@@ -50,22 +52,27 @@ Steps = Annotated[int, typer.Option(help="Solver steps in all, shared among the 
 console = Console()
 
 
-def _images(data: str, size: int | None, seed: int) -> Any:
+def _images(data: str, size: int | None) -> Any:
     from subspace_sde.images import load
 
     with console.status(f"reading {data}"):
-        images = load(data, size, seed)
+        images = load(data, size)  # one split for every seed: what was held out once is held out always
     console.print(f"{data}: {len(images.train)} training images of {images.shape}, {len(images.held_out)} held out")
     return images
 
 
 def _levels(levels: list[str] | None, images: Any) -> list[str]:
+    from subspace_sde import NestedSubspaces
+
     from .levels import subspace_named
-    from .stages import default_levels
+    from .stages import default_levels, plans_of
 
     chosen = levels or default_levels(images.shape[1])
-    for name in chosen:
-        subspace_named(name, images.shape)  # a wrong name is refused before any work
+    # a wrong name, or sizes that do not nest, are refused before any work
+    found = {name: subspace_named(name, images.shape) for name in chosen}
+    for plan in plans_of(chosen).values():
+        if plan:
+            NestedSubspaces.from_subspaces([found[name] for name in plan])
     return ["full", *(n for n in dict.fromkeys(chosen) if n != "full")]
 
 
@@ -143,7 +150,7 @@ def analyse(
     """Compare subspaces: how far do the images lie from each? Seconds, no network."""
     from .stages import analyse as stage
 
-    images = _images(data, size, seed)
+    images = _images(data, size)
     _show_analysis(stage(images, _levels(level, images), out))
 
 
@@ -170,7 +177,7 @@ def train(
 
     On several GPUs: accelerate launch -m examples.images train ...
     """
-    images = _images(data, size, seed)
+    images = _images(data, size)
     recipe = _recipe(
         steps=steps, minutes=minutes, batch=batch, channels=channels, layers=layers, learning_rate=learning_rate,
         precision=precision, seed=seed,
@@ -188,7 +195,7 @@ def _train(name: str, images: Any, recipe: Any, out: Path, data: str, device: st
 
     path = train_level(name, subspace_named(name, images.shape), SDE, images.train, recipe, out, data, device)
     level = Level.load(path)
-    if half:
+    if half and int(os.environ.get("RANK", "0")) == 0:
         level.save(out / "half" / file_name(name), torch.float16)
     r = level.recipe
     console.print(f"{name}: {r['parameters']:,} parameters, {r['steps']} steps, {r['minutes']} min, loss {r['loss']}")
@@ -211,7 +218,7 @@ def divergence(
     from .report import plot_divergence
     from .stages import load_levels, measure_divergence, pick_device
 
-    images, place = _images(data, size, seed), pick_device(device)
+    images, place = _images(data, size), pick_device(device)
     full = load_levels(weights or out, ["full"], images.shape, place)["full"]
     found = measure_divergence(
         images, full, _levels(level, images), threshold, out, count=count, minutes=minutes, seed=seed, device=place
@@ -235,30 +242,33 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found."""
-    from .stages import draw, load_levels, pick_device
+    from .drawing import draw
+    from .stages import load_levels, pick_device, read_json
 
-    images, place = _images(data, size, seed), pick_device(device)
+    images, place = _images(data, size), pick_device(device)
     models = load_levels(weights or out, _levels(level, images), images.shape, place)
-    found = draw(images, models, _found(out, "divergence"), out, num, steps, _solver(solver), minutes, seed, place)
+    found = draw(
+        images,
+        models,
+        read_json(out / "divergence.json", "divergence"),
+        out,
+        num,
+        steps,
+        _solver(solver),
+        minutes,
+        seed,
+        place,
+    )
     _show_samples(found)
 
 
 def _solver(name: str) -> Any:
-    from .stages import SolverName
+    from .drawing import SolverName
 
     try:
         return SolverName(name)
     except ValueError:
         raise ValueError(f"unknown solver {name!r}: choose one of {', '.join(SolverName)}") from None
-
-
-def _found(out: Path, stage: str) -> Any:
-    import json
-
-    file = out / f"{stage}.json"
-    if not file.exists():
-        raise ValueError(f"{file} is missing: run `python -m examples.images {stage}` with the same --out first")
-    return json.loads(file.read_text())
 
 
 @app.command()
@@ -274,7 +284,7 @@ def report(
     from .report import write_report
     from .stages import load_levels, pick_device
 
-    images = _images(data, size, seed)
+    images = _images(data, size)
     models = load_levels(weights or out, _levels(level, images), images.shape, pick_device("cpu"))
     console.print(f"report: {write_report(images, models, out, seed)}")
 
@@ -304,42 +314,33 @@ def run(
     device: Device = "auto",
 ) -> None:
     """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped."""
+    from .drawing import draw
+    from .levels import subspace_named, unet
     from .report import plot_divergence, write_report
     from .stages import analyse as analyse_stage
-    from .stages import draw, load_levels, measure_divergence, pick_device, write_json
+    from .stages import load_levels, measure_divergence, pick_device
 
-    images, place, method = _images(data, size, seed), pick_device(device), _solver(solver)
+    images, place, method = _images(data, size), pick_device(device), _solver(solver)
     levels = _levels(level, images)
-    recipe = {
-        "steps": steps, "batch": batch, "channels": channels, "layers": layers, "learning_rate": learning_rate,
-        "precision": precision, "seed": seed,
+    recipes = {
+        name: _recipe(
+            steps=steps, minutes=train_minutes * (0.5 if name == "full" else 0.5 / max(1, len(levels) - 1)),
+            batch=batch, channels=channels, layers=layers, learning_rate=learning_rate, precision=precision, seed=seed,
+        )
+        for name in levels
     }  # fmt: skip
-    settings = {
-        "data": str(Path(data).resolve()) if Path(data).exists() else data,
-        "shape": list(images.shape), "levels": levels, "threshold": threshold, "count": count, "solver": solver,
-        "num": num, "sample_steps": sample_steps, "weights": str(weights), **({} if weights else recipe),
-    }  # fmt: skip
-    if (out / "run.json").exists():
-        before = _found(out, "run")
-        changed = [f"{k} was {before.get(k)}, is {v}" for k, v in settings.items() if before.get(k) != v]
-        if changed:
-            raise ValueError(
-                f"{out} holds a run with other settings ({'; '.join(changed)}): give another --out, or remove it"
-            )
-    write_json(out / "run.json", settings)
-    _show_analysis(_found(out, "analysis") if (out / "analysis.json").exists() else analyse_stage(images, levels, out))
+    if weights is None:
+        for name in levels:  # networks that cannot be built are refused before any work
+            unet(subspace_named(name, images.shape).shape, recipes[name].channels, 1)
+    _show_analysis(analyse_stage(images, levels, out))
     if weights is None:
         for name in levels:
-            share = 0.5 if name == "full" else 0.5 / max(1, len(levels) - 1)
-            _train(name, images, _recipe(**recipe, minutes=train_minutes * share), out, data, device)
+            _train(name, images, recipes[name], out, data, device)
     models = load_levels(weights or out, levels, images.shape, place)
-    if (out / "divergence.json").exists():
-        measured = _found(out, "divergence")
-    else:
-        measured = measure_divergence(
-            images, models["full"], levels, threshold, out, count=count, minutes=divergence_minutes, seed=seed,
-            device=place,
-        )  # fmt: skip
+    measured = measure_divergence(
+        images, models["full"], levels, threshold, out, count=count, minutes=divergence_minutes, seed=seed,
+        device=place,
+    )  # fmt: skip
     plot_divergence(measured, out / "divergence.png")
     _show_divergence(measured)
     _show_samples(draw(images, models, measured, out, num, sample_steps, method, sample_minutes, seed, place))
@@ -351,7 +352,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, TypeError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
+        Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False)
         sys.exit(1)
 
 

@@ -6,6 +6,7 @@ in itself and any two levels of one data set can be put into one plan.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -52,6 +52,8 @@ def unet(shape: tuple[int, ...], channels: tuple[int, ...], layers: int) -> torc
 
     Raises ValueError where the edges cannot be halved once for each further entry of `channels`.
     """
+    from diffusers import UNet2DModel  # seconds to import, and not every command needs a network
+
     halvings = len(channels) - 1
     if any(n % 2**halvings for n in shape[1:]):
         raise ValueError(
@@ -83,6 +85,7 @@ class Level:
     mean, sigma_data: of the coordinates' entries, for the preconditioning.
     channels, layers: the U-Net's width at each resolution, and its blocks at each.
     recipe: how it was trained, for people to read.
+    digest: of the file it came from, to know it again.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Level:
     layers: int
     network: torch.nn.Module
     recipe: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def score(self) -> Score:
@@ -146,22 +150,17 @@ class Level:
             raise ValueError(f"{path} is not a readable safetensors file ({error})") from error
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} holds no level of this example (its format is {metadata.get('format')!r})")
-        about = json.loads(metadata["level"])
-        subspace = build(about["subspace"])
-        network = unet(subspace.shape, tuple(about["channels"]), about["layers"])
         try:
+            about = json.loads(metadata["level"])
+            if about.pop("data_range") != [0.0, 1.0]:
+                raise ValueError("its data range is not [0, 1]")
+            about |= {"sde": build(about["sde"]), "subspace": build(about["subspace"])}
+            about["channels"] = tuple(about["channels"])
+            network = unet(about["subspace"].shape, about["channels"], about["layers"])
             network.load_state_dict({k: v.float() for k, v in weights.items()})
-        except RuntimeError as error:
-            raise ValueError(f"the weights in {path} do not fit the network that it describes: {error}") from error
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            level = cls(**about, network=network, digest=digest)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{path} does not fit the level that it describes: {error}") from error
         network.eval().requires_grad_(False).to(device)
-        return cls(
-            about["name"],
-            build(about["sde"]),
-            subspace,
-            about["mean"],
-            about["sigma_data"],
-            tuple(about["channels"]),
-            about["layers"],
-            network,
-            about["recipe"],
-        )
+        return level

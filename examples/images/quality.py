@@ -1,7 +1,7 @@
 """How far samples are from held-out images: power per frequency band, covariance of the colours, sliced Wasserstein.
 
-None of the three needs a trained judge. Each is also taken between two disjoint sets of real images of the same
-size, which is what a perfect model would show.
+None of the three needs a trained judge. `floor` takes each between real images, as many as there are samples, which
+is what a perfect model would show.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import ot
 from scipy.fft import dctn
+
+from subspace_sde.images import to_unit
 
 BANDS = 8
 
@@ -51,3 +53,17 @@ def compare(images: np.ndarray[Any, Any], reference: np.ndarray[Any, Any], seed:
         "colour": float(np.linalg.norm(c - c_ref) / np.linalg.norm(c_ref)),
         "sliced wasserstein": float(distance),
     }
+
+
+def floor(
+    train: np.ndarray[Any, Any], reference: np.ndarray[Any, Any], num: int, seed: int, draws: int = 20
+) -> dict[str, Any]:
+    """`compare` for `num` training images (uint8) in place of samples: mean and spread over `draws` choices of them."""
+    rng = np.random.default_rng(seed)
+    num = min(num, len(train))
+    found = [compare(to_unit(train[rng.choice(len(train), num, replace=False)]), reference, seed) for _ in range(draws)]
+    result: dict[str, Any] = {"bands": np.mean([f["bands"] for f in found], axis=0).tolist()}
+    for name in ("colour", "sliced wasserstein"):
+        values = [f[name] for f in found]
+        result |= {name: float(np.mean(values)), f"{name} spread": float(np.std(values))}
+    return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import matplotlib.pyplot as plt
 
 from subspace_sde.images import Images, save_grid, to_unit
 
+from .drawing import load_samples
 from .levels import Level
-from .quality import BANDS, band_power, compare
-from .stages import curve_of, load_samples, write_json
+from .quality import BANDS, band_power, compare, floor
+from .stages import curve_of, read_json, write_json
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
@@ -28,22 +28,17 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
 
     Raises ValueError where a stage before it has not run in this folder.
     """
-    found = {}
-    for stage in ("analysis", "divergence", "samples"):
-        file = out / f"{stage}.json"
-        if not file.exists():
-            raise ValueError(f"{file} is missing: run that stage first, or all of them with `run`")
-        found[stage] = json.loads(file.read_text())
+    stages = {"analysis": "analyse", "divergence": "divergence", "samples": "sample"}
+    found = {file: read_json(out / f"{file}.json", stage) for file, stage in stages.items()}
     plans = found["samples"]["plans"]
     plot_divergence(found["divergence"], out / "divergence.png")
     num = min(plan["num"] for plan in plans.values())
     real = to_unit(images.held_out)
-    # what a perfect model would show: as many training images as there are samples
-    floor = np.random.default_rng(seed).permutation(len(images.train))[:num]
-    sets = {"training images": to_unit(images.train[floor])} | {p: load_samples(out, p)[:num] for p in plans}
-    quality = {name: compare(x, real, seed) for name, x in sets.items()}
+    sets = {p: load_samples(out, found["samples"], p)[:num] for p in plans}
+    quality = {"training images": floor(images.train, real, num, seed)}
+    quality |= {name: compare(x, real, seed) for name, x in sets.items()}
     write_json(out / "quality.json", quality)
-    plot_bands(sets, real, out / "spectrum.png")
+    plot_bands({"training images": to_unit(images.train[:2000]), **sets}, real, out / "spectrum.png")
     save_grid(real[:32], out / "held-out.png", zoom=3)
     page = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined

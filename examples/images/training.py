@@ -1,7 +1,8 @@
 """Training a level: eq. 8 says that it is ordinary denoising score matching on ``subspace.restrict(x0)``.
 
 Accelerate runs the same loop on a CPU, a GPU or many; the averaged weights come from diffusers. Everything random in
-step i is drawn from streams fixed by (seed, i), so a run that was stopped goes on as if it had not been.
+step i is drawn from streams fixed by (seed, i), so that training by steps goes on after a stop as if there had been
+none; training by minutes does too, but its learning rate follows the clock.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -28,8 +30,10 @@ from subspace_sde import IsotropicSDE, Subspace
 from subspace_sde.backend import streams
 from subspace_sde.images import unit_batches
 from subspace_sde.losses import denoising_score_matching, edm
+from subspace_sde.specification import specify
 
 from .levels import Level, file_name, unet
+from .stages import pick_device
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Recipe:
     layers: int = 1
     precision: str = "no"
     seed: int = 0
+
+    def done(self, step: int, seconds: float) -> float:
+        """The part of the training that is behind: 1 or more at its end."""
+        return max(step / self.steps, seconds / (60 * self.minutes))
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.minutes <= 0 or self.learning_rate <= 0:
@@ -113,33 +121,39 @@ def train_level(
 ) -> Path:
     """Train one level and keep it in ``out``; goes on where an earlier call stopped; returns the level's file.
 
-    A level that is finished by this recipe is left alone. With a deadline, the time already spent counts.
+    A level that has had the steps or the minutes asked for is left alone; more of either trains it further. Stopped
+    by Ctrl-C, it keeps what it has.
+
+    Raises ValueError where ``out`` holds this level trained otherwise: on other data, under another SDE or recipe.
     """
-    accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
+    place = pick_device(device)
+    if place.type == "cuda" and place.index is not None:
+        torch.cuda.set_device(place)
+    accelerator = Accelerator(mixed_precision=recipe.precision, cpu=place.type == "cpu")
     path, state = out / file_name(name), out / "state" / file_name(name).removesuffix(".safetensors")
-    progress = _Progress.load(state)
-    if progress.finished:
+    asked = {
+        **{k: v for k, v in asdict(recipe).items() if k not in ("steps", "minutes")},
+        "channels": list(recipe.channels),
+        "data": data_name,
+        "sde": specify(sde),
+        "subspace": specify(subspace),
+    }
+    with accelerator.main_process_first():
+        progress = _Progress.load(state, asked)
+    if recipe.done(progress.step, progress.seconds) >= 1 and path.exists():
         return path
     torch.manual_seed(recipe.seed)
     mean, sigma_data = statistics(subspace, images)
-    level = Level(
-        name,
-        sde,
-        subspace,
-        mean,
-        sigma_data,
-        recipe.channels,
-        recipe.layers,
-        unet(subspace.shape, recipe.channels, recipe.layers),
-    )
-    optimizer = torch.optim.AdamW(level.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
+    network = unet(subspace.shape, recipe.channels, recipe.layers)
+    level = Level(name, sde, subspace, mean, sigma_data, recipe.channels, recipe.layers, network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
+    first = progress.step * accelerator.num_processes
     loader = torch.utils.data.DataLoader(
         _Pixels(images),
-        batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, progress.step * accelerator.num_processes),
+        batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, first),
         collate_fn=lambda batch: batch,
     )
-    network = level.network
-    level.network, optimizer, loader = accelerator.prepare(level.network, optimizer, loader)
+    level.network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
     average = EMAModel(network.parameters(), decay=recipe.ema, use_ema_warmup=True, power=0.75)
     average.to(accelerator.device)
     if progress.step:
@@ -148,85 +162,108 @@ def train_level(
         kept = {"shadow_params": [shadow[str(i)] for i in range(len(shadow))], "optimization_step": progress.step}
         average.load_state_dict({**average.state_dict(), **kept})
     weighting = edm(sigma_data)
-    bar = tqdm(total=recipe.steps, initial=progress.step, desc=f"train {name}", disable=not accelerator.is_main_process)
-    started, saved = time.monotonic() - progress.seconds, time.monotonic()
-    level.network.train()
+    started = time.monotonic() - progress.seconds
+    saved = progress.seconds
 
-    def keep(finished: bool) -> None:
-        progress.finished, progress.seconds = finished, time.monotonic() - started
-        accelerator.wait_for_everyone()
-        _replace_state(accelerator, state, progress, average)
+    def keep() -> None:
         if accelerator.is_main_process:
-            average.store(network.parameters())
-            average.copy_to(network.parameters())
             level.recipe = {
-                **asdict(recipe),
-                "channels": list(recipe.channels),
-                "data": data_name,
-                "minutes": round(progress.seconds / 60, 1),
+                **{k: v for k, v in asked.items() if k not in ("sde", "subspace")},
                 "steps": progress.step,
+                "minutes": round(progress.seconds / 60, 1),
                 "loss": round(progress.loss, 5),
-                "commit": commit(),
+                "commit": progress.commit,
                 "device": str(accelerator.device),
                 "parameters": sum(p.numel() for p in network.parameters()),
             }
-            wrapped, level.network = level.network, network
-            level.save(path)
-            level.network = wrapped
+            average.store(network.parameters())
+            average.copy_to(network.parameters())
+            replace(level, network=network).save(path)
             average.restore(network.parameters())
+        _replace_state(accelerator, state, progress, average)
 
-    for batch in loader:
-        done = max(progress.step / recipe.steps, (time.monotonic() - started) / (60 * recipe.minutes))
-        if done >= 1:
-            break
-        # warm up over 200 steps, constant, then down to nothing over the last 40 %
-        rate = recipe.learning_rate * min(1.0, (progress.step + 1) / 200, max(0.02, (1 - done) / 0.4))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        stream = streams(recipe.seed, progress.step, progress.step + 1)[0]
-        generator = torch.Generator(accelerator.device).manual_seed((stream + accelerator.process_index) % 2**63)
-        x0 = batch.to(accelerator.device).float() / 255
-        flip = torch.rand(len(x0), 1, 1, 1, generator=generator, device=x0.device) < 0.5
-        z0 = subspace.restrict(torch.where(flip, x0.flip(-1), x0))
-        t = draw_times(len(z0), sde, sigma_data, generator)
-        with accelerator.autocast():
-            loss = denoising_score_matching(level.score, z0, t, sde, generator, weighting).mean()
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(level.network.parameters(), 1.0)
-        optimizer.step()
-        average.step(network.parameters())
-        progress.step += 1
-        bar.update()
-        if progress.step % 50 == 0:  # one read of the device for fifty steps
-            value = float(loss.detach())
-            if not np.isfinite(value):
-                raise ValueError(f"the loss of {name} became {value} by step {progress.step}: lower the learning rate")
-            progress.loss = value if progress.step == 50 else 0.9 * progress.loss + 0.1 * value
-            bar.set_postfix(loss=f"{progress.loss:.3f}")
-            if time.monotonic() - saved > 60:
-                keep(finished=False)
-                saved = time.monotonic()
-    bar.close()
-    keep(finished=True)
+    level.network.train()
+    try:
+        with tqdm(
+            total=recipe.steps, initial=progress.step, desc=f"train {name}", disable=not accelerator.is_main_process
+        ) as bar:
+            for batch in loader:
+                if accelerator.num_processes == 1 or progress.step % 50 == 0:
+                    # every process goes by the clock of the first, or they would part ways
+                    clock = torch.tensor(time.monotonic() - started, device=accelerator.device)
+                    progress.seconds = float(broadcast(clock)) if accelerator.num_processes > 1 else float(clock)
+                done = recipe.done(progress.step, progress.seconds)
+                if done >= 1:
+                    break
+                if progress.seconds - saved > 60:
+                    keep()
+                    saved = progress.seconds
+                # warm up over 200 steps, constant, then down to nothing over the last 40 %
+                rate = recipe.learning_rate * min(1.0, (progress.step + 1) / 200, max(0.02, (1 - done) / 0.4))
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                loss = _step(level, batch, weighting, progress.step, recipe, accelerator)
+                optimizer.zero_grad()
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(level.network.parameters(), 1.0)
+                optimizer.step()
+                average.step(network.parameters())
+                progress.step += 1
+                bar.update()
+                if progress.step % 50 == 0 or progress.step == recipe.steps:
+                    value = float(accelerator.gather(loss.detach()).mean())
+                    if not np.isfinite(value):
+                        raise ValueError(
+                            f"the loss of {name} became {value} by step {progress.step}: lower the learning rate"
+                        )
+                    progress.loss = 0.9 * progress.loss + 0.1 * value if np.isfinite(progress.loss) else value
+                    bar.set_postfix(loss=f"{progress.loss:.3f}")
+    except KeyboardInterrupt:
+        if accelerator.num_processes == 1 and progress.step:
+            keep()
+        raise
+    keep()
     accelerator.free_memory()
     return path
 
 
+def _step(level: Level, batch: Any, weighting: Any, step: int, recipe: Recipe, accelerator: Accelerator) -> Any:
+    """The loss of one step: its flips, times and noise come from a stream of its own."""
+    stream = streams(recipe.seed, step, step + 1)[0]
+    generator = torch.Generator(accelerator.device).manual_seed((stream + accelerator.process_index) % 2**63)
+    x0 = batch.to(accelerator.device).float() / 255
+    flip = torch.rand(len(x0), 1, 1, 1, generator=generator, device=x0.device) < 0.5
+    z0 = level.subspace.restrict(torch.where(flip, x0.flip(-1), x0))
+    t = draw_times(len(z0), level.sde, level.sigma_data, generator)
+    with accelerator.autocast():
+        return denoising_score_matching(level.score, z0, t, level.sde, generator, weighting).mean()
+
+
 @dataclass
 class _Progress:
+    """How far a level is, and what it is being trained on."""
+
+    asked: dict[str, Any]
     step: int = 0
     seconds: float = 0.0
     loss: float = float("nan")
-    finished: bool = False
+    commit: str = ""
 
     @classmethod
-    def load(cls, state: Path) -> _Progress:
+    def load(cls, state: Path, asked: dict[str, Any]) -> _Progress:
         older = state.with_name(state.name + ".old")
         if not state.exists() and older.exists():  # stopped between the two renames of _replace_state
             older.rename(state)
         file = state / "progress.json"
-        return cls(**json.loads(file.read_text())) if file.exists() else cls()
+        if not file.exists():
+            return cls(asked, commit=commit())
+        found = cls(**json.loads(file.read_text()))
+        changed = [f"{k} was {found.asked.get(k)}, is {v}" for k, v in asked.items() if found.asked.get(k) != v]
+        if changed:
+            raise ValueError(
+                f"{state} holds this level trained otherwise ({'; '.join(changed)}): give another --out, or remove it"
+            )
+        return found
 
 
 def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, average: EMAModel) -> None:
@@ -234,6 +271,7 @@ def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, a
     fresh, older = state.with_name(state.name + ".new"), state.with_name(state.name + ".old")
     try:
         accelerator.save_state(str(fresh / "weights"))
+        accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             # not through Accelerate's own checkpoints of custom objects, which are pickled
             save_file({str(i): p for i, p in enumerate(average.shadow_params)}, fresh / "average.safetensors")
@@ -245,11 +283,17 @@ def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, a
             shutil.rmtree(older, ignore_errors=True)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap what the disk said
         shutil.rmtree(fresh, ignore_errors=True)
-        raise OSError(f"the state of training could not be written to {state} ({error}): is the disk full?") from error
+        raise OSError(
+            f"the state of training could not be written to {state} ({error}); the older one is unharmed: "
+            "is the disk full?"
+        ) from error
     accelerator.wait_for_everyone()
 
 
 def commit() -> str:
-    """The commit of this checkout, or ``unknown``."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
+    """The commit of this checkout, with ``-dirty`` where files differ from it, or ``unknown``."""
+    call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -55,8 +55,9 @@ class IsotropicSDE(ABC):
         """The inverse of `log_snr`; beyond its ends a ValueError names them, or `clip` takes the end."""
         low, high = self.log_snr(self.T), self.log_snr(self.t_min)
         if clip:
-            v = _clip(v, low, high)
-        _inside("log_snr", v, low, high)
+            v = _clip(v, low, high)  # no check: it would read the device
+        else:
+            _inside("log_snr", v, low, high)
         return _clip(self._time_at_log_snr(v), self.t_min, self.T)
 
     def _time_at_log_snr(self, v: Any) -> Any:

@@ -1,0 +1,191 @@
+"""Sampling side by side: the full model and every plan, from the same seeds, chunk by chunk in turn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from subspace_sde import SubspaceSDE, sample
+from subspace_sde.arrays import Score
+from subspace_sde.backend import streams
+from subspace_sde.images import Images, save_grid
+from subspace_sde.sampling import stage_times
+from subspace_sde.scores import denoiser
+from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, Solver
+
+from .levels import Level
+from .stages import build_process, plans_of, seconds_per_evaluation, usable, watched_by, write_json
+
+CHUNK = 16
+
+
+class SolverName(StrEnum):
+    """The solvers that the command line offers."""
+
+    heun = "heun"
+    euler_maruyama = "euler-maruyama"
+    predictor_corrector = "predictor-corrector"
+
+    def solver(self) -> tuple[Solver, Langevin | None]:
+        """The solver, and the Langevin steps after each injection that go with it."""
+        if self is SolverName.heun:
+            return Heun(), None
+        corrector = Langevin(steps=1) if self is SolverName.predictor_corrector else None
+        return EulerMaruyama(corrector), Langevin(steps=2)
+
+
+def draw(
+    images: Images,
+    models: dict[str, Level],
+    divergence: dict[str, Any],
+    out: Path,
+    num: int = 64,
+    steps: int = 40,
+    solver: SolverName = SolverName.heun,
+    minutes: float = float("inf"),
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> dict[str, Any]:
+    """Sample the full model and every plan from the same seeds with the same steps, chunk by chunk in turn.
+
+    Chunks are kept as they are finished, and found again by a later call with the same networks, plans and settings.
+    The seconds of a plan are those of its sampling alone; the last step, E[x(0)|x(t_min)], is the same for all and
+    not counted.
+    """
+    device = torch.device("cpu") if device is None else device
+    sde = models["full"].sde
+    names = {p: usable(levels, divergence, sde) for p, levels in plans_of(list(models)).items()}
+    names = {p: levels for p, levels in names.items() if levels or p == "full"}
+    processes = {p: build_process(images, levels, divergence, sde) for p, levels in names.items()}
+    used = {"full", *(n for levels in names.values() for n in levels)}
+    scores = {n: models[n].score for n in used}
+    chunk = min(num, CHUNK if device.type == "cpu" else 256)
+    shapes = {n: models[n].subspace.shape for n in used}
+    settings = {
+        "plans": {p: [names[p], processes[p].times, processes[p].complement_variances] for p in names},
+        "networks": {n: models[n].digest for n in sorted(used)},
+        "steps": steps, "solver": solver.value, "seed": seed, "chunk": chunk, "machine": machine(device),
+    }  # fmt: skip
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+    kept = out / "chunks" / key
+    if not (kept / "per-call.json").exists():
+        write_json(kept / "per-call.json", seconds_per_evaluation(scores, shapes, chunk, device))
+    per_call = json.loads((kept / "per-call.json").read_text())
+    spent, starts = 0.0, list(range(0, num, chunk))
+    grids = {p: [len(t) - 1 for t in stage_times(process, steps)] for p, process in processes.items()}
+    per_step = {"heun": 2, "euler-maruyama": 1, "predictor-corrector": 2}[solver.value]
+    with tqdm(total=sum(sum(g) for g in grids.values()) * per_step * len(starts), desc="sample") as bar:
+        for start in starts:
+            if start and spent > 60 * minutes:
+                tqdm.write(f"the time for sampling is used up: {start} of {num} samples")
+                break
+            for p, process in processes.items():
+                file = kept / f"{p}-{start}.npz"
+                if not file.exists():
+                    spent += _draw_chunk(
+                        process, [scores[n] for n in ["full", *names[p]]], start, min(chunk, num - start), steps,
+                        solver, seed, device, file, bar,
+                    )  # fmt: skip
+                else:
+                    bar.update(sum(grids[p]) * per_step)
+    result = _collect(kept, num, names, processes, per_call, steps)
+    result |= {"key": key, "solver": solver.value, "seed": seed, "batch": chunk, "machine": machine(device)}
+    write_json(out / "samples.json", result)
+    for p in names:
+        save_grid(load_samples(out, result, p)[:32], out / f"samples-{p}.png", zoom=3)
+    return result
+
+
+def _draw_chunk(
+    process: SubspaceSDE,
+    scores: list[Score],
+    start: int,
+    count: int,
+    steps: int,
+    solver: SolverName,
+    seed: int,
+    device: torch.device,
+    file: Path,
+    bar: Any,
+) -> float:
+    method, langevin = solver.solver()
+    like = torch.zeros((), device=device)
+    rng = streams(seed, start, start + count)
+    watched = [watched_by(bar, s) for s in scores]
+    samples = sample(process, watched, count, method, steps, rng, like=like, langevin=langevin)
+    with torch.no_grad():
+        clean = denoiser(scores[0], process.sde)(samples.x, process.sde.t_min)
+    fresh = file.with_name(file.stem + ".new.npz")
+    np.savez(fresh, x=clean.cpu().numpy(), seconds=samples.seconds, evaluations=samples.evaluations)
+    os.replace(fresh, file)
+    return sum(samples.seconds)
+
+
+def _collect(
+    kept: Path,
+    num: int,
+    names: dict[str, list[str]],
+    processes: dict[str, SubspaceSDE],
+    per_call: dict[str, float],
+    steps: int,
+) -> dict[str, Any]:
+    plans: dict[str, Any] = {}
+    for p, levels in names.items():
+        chunks = [np.load(f) for f in _chunks(kept, p, num)]
+        evaluations = chunks[0]["evaluations"]
+        predicted = float(sum(n * per_call[name] for n, name in zip(evaluations, ["full", *levels])))
+        pixels = float(sum(n * processes[p].subspaces[k].dim for k, n in enumerate(evaluations)))
+        plans[p] = {
+            "levels": levels,
+            "times": list(processes[p].times),
+            "evaluations": evaluations.tolist(),
+            "num": int(sum(len(c["x"]) for c in chunks)),
+            "seconds": float(sum(c["seconds"].sum() for c in chunks)),
+            "chunk seconds": [float(c["seconds"].sum()) for c in chunks],
+            "predicted seconds per chunk": predicted,
+            "pixel evaluations": pixels,
+        }
+    full = plans["full"]
+    for plan in plans.values():
+        plan["seconds per sample"] = plan["seconds"] / plan["num"]
+        # chunk by chunk against the full model's chunk of the same round, so that a slow minute counts for both
+        pairs = zip(plan["chunk seconds"], full["chunk seconds"])
+        plan["ratio"] = float(np.median([a / b for a, b in pairs]))
+        plan["predicted ratio"] = plan["predicted seconds per chunk"] / full["predicted seconds per chunk"]
+        plan["pixel ratio"] = plan["pixel evaluations"] / full["pixel evaluations"]
+    return {"steps": steps, "seconds per evaluation": per_call, "plans": plans}
+
+
+def _chunks(kept: Path, plan: str, num: int) -> list[Path]:
+    starts = {int(f.stem.rpartition("-")[2]): f for f in kept.glob(f"{plan}-*[0-9].npz")}
+    return [starts[s] for s in sorted(starts) if s < num]
+
+
+def load_samples(out: Path, drawn: dict[str, Any], plan: str) -> np.ndarray[Any, Any]:
+    """The samples of a plan that `draw` kept and described in `drawn`, (num, 3, H, W), clipped to [0, 1]."""
+    files = _chunks(out / "chunks" / drawn["key"], plan, drawn["plans"][plan]["num"])
+    images: np.ndarray[Any, Any] = np.concatenate([np.load(f)["x"] for f in files])
+    return images.clip(0, 1)
+
+
+def machine(device: torch.device) -> str:
+    """The hardware and versions, in words."""
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_processor()}"
+    return f"{what}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
