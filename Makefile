@@ -13,8 +13,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 .PHONY: demo test lint types unit docs wheel weights bench clean
 
 demo: $(VENV)/images
-	$(BIN)/python -m examples.images run --data photos --weights examples/images/weights --out runs/demo \
-		--level full --level lowpass:20 --level lowpass:8 --level downsampling:16
+	$(BIN)/python -m examples.images run --data photos --weights examples/images/weights --out runs/demo
 	@echo "open runs/demo/report.html"
 
 test: lint types unit docs wheel
@@ -32,7 +31,7 @@ unit: $(VENV)/dev
 	$(BIN)/python -m pytest --markdown-docs README.md docs
 
 docs: $(VENV)/dev
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The wheel is built here and imported in an environment that has nothing else.
 wheel: $(VENV)/dev

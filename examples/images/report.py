@@ -38,6 +38,7 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
     quality = {"training images": floor(images.train, real, num, seed)}
     quality |= {name: compare(x, real, seed) for name, x in sets.items()}
     write_json(out / "quality.json", quality)
+    plot_samples(sets, real, plans, out / "samples.png")
     plot_bands({"training images": to_unit(images.train[:2000]), **sets}, real, out / "spectrum.png")
     save_grid(real[:32], out / "held-out.png", zoom=3)
     page = jinja2.Environment(
@@ -81,6 +82,23 @@ def plot_divergence(divergence: dict[str, Any], path: Path) -> None:
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def plot_samples(sets: dict[str, Any], real: Any, plans: dict[str, Any], path: Path) -> None:
+    """Held-out images, and the samples of every plan from the same seeds, side by side."""
+    figure, panels = plt.subplots(1, len(sets) + 1, figsize=(3 * (len(sets) + 1), 4.3), layout="constrained")
+    for axes, (name, x) in zip(panels, {"held-out images": real, **sets}.items()):
+        rows = [np.concatenate(list(x[i : i + 4]), axis=-1) for i in range(0, min(len(x) // 4 * 4, 20), 4)]
+        if rows:
+            axes.imshow(np.concatenate(rows, axis=-2).transpose(1, 2, 0), interpolation="nearest")
+        title = name
+        if name in plans:
+            levels = [*(level.partition(":")[2] for level in reversed(plans[name]["levels"])), "full size"]
+            title = f"{name}: {' → '.join(levels)}\n{plans[name]['ratio']:.2f} of the time" if len(levels) > 1 else name
+        axes.set_title(title, fontsize=11)
+        axes.axis("off")
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 

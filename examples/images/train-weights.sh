@@ -1,9 +1,10 @@
 #!/bin/sh
-# The demo's networks, as they ship: four sizes, 5.8 MB in half precision. About three hours on two CPU cores, minutes on a GPU.
+# The demo's networks: four sizes, 5.8 MB in all in half precision. Hours on two CPU cores, minutes on a GPU; it can be
+# stopped and called again. In steps, not minutes, so that the weights do not depend on the machine's speed.
 set -eu
 python=${1:-python}
 train() {
-    "$python" -m examples.images train --data photos --out runs/weights --seed 0 --half "$@"
+    nice "$python" -m examples.images train --data photos --out runs/weights --seed 0 --half "$@"
 }
 train --level full           --channels 24,48,80 --batch 24 --minutes 100
 train --level lowpass:20     --channels 24,48,56 --batch 48 --minutes 24 --learning-rate 1.5e-3
