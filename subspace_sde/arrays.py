@@ -76,8 +76,14 @@ def is_floating(x: Any) -> bool:
     return bool(array_api_compat.array_namespace(x).isdtype(x.dtype, "real floating"))
 
 
-def kind_of(x: Any) -> str:
-    """Shape and dtype in words, for messages."""
+def check_score(s: Any, x: Any, whose: str) -> None:
+    """A ValueError where `s`, what a score returned for x, is not of the shape, dtype, library and device of x."""
+    if getattr(s, "shape", None) != x.shape or s.dtype != x.dtype:
+        raise ValueError(f"{whose} returned {_kind(s)} for x of {_kind(x)}: a score has the shape and dtype of x")
+    namespace(x, s)
+
+
+def _kind(x: Any) -> str:
     return f"shape {tuple(getattr(x, 'shape', ()))} and dtype {getattr(x, 'dtype', type(x).__name__)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Score, batches, kind_of, namespace
+from .arrays import Score, batches, check_score, namespace
 from .backend import RNG, Constant, Noise, backend_of, streams
 from .complement import complement_moments
 from .sdes import IsotropicSDE
@@ -138,10 +138,7 @@ def orthogonal_fisher_divergence(
             for t in times:
                 x = sde.alpha(t) * flat + sde.sigma(t) * noise.normal(base.ambient_shape)
                 s = score(x, t)
-                if getattr(s, "shape", None) != x.shape or s.dtype != x.dtype:
-                    raise ValueError(
-                        f"the score returned {kind_of(s)} for x of {kind_of(x)}: a score has the shape and dtype of x"
-                    )
+                check_score(s, x, "the score")
                 y, s = base._restrict(x, xp), base._restrict(s, xp)
                 for u, variance, mean in models:
                     sigma = sde.alpha(t) ** 2 * variance + sde.sigma(t) ** 2

@@ -12,7 +12,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import Score, is_floating, kind_of, namespace, on_host
+from .arrays import Score, check_score, is_floating, namespace, on_host
 from .backend import RNG, Noise, backend_of
 from .process import SubspaceSDE
 from .solvers import EulerMaruyama, Langevin, Solver
@@ -151,11 +151,7 @@ class _Checked:
     def __call__(self, x: Any, t: Any) -> Any:
         self.calls += 1
         s = self._score(x, t)
-        if getattr(s, "shape", None) != x.shape or s.dtype != x.dtype:
-            raise ValueError(
-                f"the score of level {self._level} returned {kind_of(s)} for x of {kind_of(x)}: "
-                "a score has the shape and dtype of x"
-            )
+        check_score(s, x, f"the score of level {self._level}")
         return s
 
 

@@ -51,7 +51,15 @@ def finished(data, tmp_path_factory):
 
 def test_run_writes_everything(finished):
     out, _, output = finished
-    for name in ("analysis.json", "divergence.json", "samples.json", "quality.json", "report.html", "divergence.png"):
+    for name in (
+        "analysis.json",
+        "divergence.json",
+        "samples.json",
+        "quality.json",
+        "report.html",
+        "divergence.png",
+        "samples.png",
+    ):
         assert (out / name).stat().st_size > 100, name
     assert "lowpass:8" in output
     found = json.loads((out / "samples.json").read_text())
