@@ -88,7 +88,7 @@ def test_a_finished_run_is_found_again_and_changes_nothing(finished):
 
 def test_lost_samples_are_drawn_again_alike(finished):
     out, arguments, _ = finished
-    file = chunks(out)["lowpass-16.npz"]
+    file = chunks(out)["lowpass-0.npz"]
     before = np.load(file)["x"]
     file.unlink()
     invoke(*arguments)

@@ -25,7 +25,7 @@ from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, Solver
 from .levels import Level
 from .stages import build_process, plans_of, seconds_per_evaluation, usable, watched_by, write_json
 
-CHUNK = 16
+CHUNK = 32  # smaller batches leave the small networks waiting for their launches
 
 
 class SolverName(StrEnum):

@@ -98,7 +98,7 @@ def plot_samples(sets: dict[str, Any], real: Any, plans: dict[str, Any], path: P
             title = f"{name}: {' → '.join(levels)}\n{plans[name]['ratio']:.2f} of the time" if len(levels) > 1 else name
         axes.set_title(title, fontsize=11)
         axes.axis("off")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 
