@@ -73,7 +73,8 @@ def draw(
     settings = {
         "plans": {p: [names[p], processes[p].times, processes[p].complement_variances] for p in names},
         "networks": {n: models[n].digest for n in sorted(used)},
-        "steps": steps, "solver": solver.value, "seed": seed, "chunk": chunk, "machine": machine(device),
+        "steps": steps, "solver": solver.value, "seed": seed, "chunk": chunk,
+        "last chunk": num % chunk, "machine": machine(device),
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
     kept = out / "chunks" / key
