@@ -1,18 +1,45 @@
 """SDEs and subspaces as plain JSON, so that a checkpoint or a plan says what it belongs to, without pickle.
 
-What can be written: every SDE and every structured subspace of this package. A `Basis` holds an array and is left to
-the file formats for arrays.
+What can be written: every SDE and every subspace of this package. The matrix of a `Basis`, say, is written as the bytes
+of its float64 numbers, so that it comes back exact to the bit.
 """
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from . import sdes, subspaces
 from .sdes import IsotropicSDE
 from .subspaces import NestedSubspaces, Subspace
+from .subspaces.base import sizes
 
-_KNOWN: dict[str, type] = {name: getattr(m, name) for m in (sdes, subspaces) for name in m.__all__}
+_LITTLE_ENDIAN = np.dtype("<f8")
+
+
+def _array(shape: list[int], float64: str) -> np.ndarray[Any, Any]:
+    expected = sizes("the shape of an array", shape)
+    try:
+        content = base64.b64decode(float64, validate=True)
+    except ValueError as error:
+        raise ValueError(f"the numbers of an array are not base64: {error}") from error
+    if len(content) != prod(expected) * _LITTLE_ENDIAN.itemsize:
+        raise ValueError(
+            f"an array of shape {expected} takes {prod(expected) * _LITTLE_ENDIAN.itemsize} bytes of float64, "
+            f"got {len(content)}"
+        )
+    return np.frombuffer(content, _LITTLE_ENDIAN).reshape(expected).astype(np.float64)
+
+
+_KNOWN: dict[str, Callable[..., Any]] = {
+    **{name: getattr(m, name) for m in (sdes, subspaces) for name in m.__all__},
+    "array": _array,
+    "mapping": lambda items: dict(items),
+}
 
 
 def specify(thing: IsotropicSDE | Subspace | NestedSubspaces) -> dict[str, Any]:
@@ -31,8 +58,18 @@ def specify(thing: IsotropicSDE | Subspace | NestedSubspaces) -> dict[str, Any]:
             "steps": [specify(step) for step in thing.steps],
             "ambient_shape": list(thing.ambient_shape),
         }
-    arguments = thing._arguments().items()
-    return {"kind": kind, **{k: specify(v) if isinstance(v, Subspace) else v for k, v in arguments}}
+    return {"kind": kind, **{name: _plain(value) for name, value in thing._arguments().items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Subspace):
+        return specify(value)
+    if isinstance(value, np.ndarray):
+        content = value.astype(_LITTLE_ENDIAN).tobytes()
+        return {"kind": "array", "shape": list(value.shape), "float64": base64.b64encode(content).decode()}
+    if isinstance(value, dict):  # JSON knows no keys but strings
+        return {"kind": "mapping", "items": [[key, _plain(item)] for key, item in value.items()]}
+    return value
 
 
 def build(specification: dict[str, Any]) -> Any:
@@ -56,5 +93,5 @@ def build(specification: dict[str, Any]) -> Any:
 
     try:
         return _KNOWN[kind](**{k: built(v) for k, v in arguments.items()})
-    except TypeError as error:
-        raise ValueError(f"the specification of a {kind} does not fit it: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"a specification of kind {kind!r} does not fit: {error}") from error

@@ -1,21 +1,43 @@
 """Plain JSON and back: the same SDE, the same map."""
 
+import base64
 import json
 import re
+import struct
 
 import numpy as np
 import pytest
 
-from subspace_sde import EDM, VE, VP, Basis, Downsampling, Identity, LowPass, NestedSubspaces, RectifiedFlow, SubVP
+from subspace_sde import EDM, VE, VP, RectifiedFlow, SubVP
 from subspace_sde.specification import build, specify
-from subspace_sde.subspaces import Composition, Relative
+from subspace_sde.subspaces import (
+    Basis,
+    Composition,
+    Downsampling,
+    Identity,
+    LowPass,
+    NestedSubspaces,
+    PatchBasis,
+    Relative,
+    Separable,
+    Wavelet,
+)
+
+
+def orthonormal(seed, d, n):
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((d, n)))[0]
+
 
 SUBSPACES = {
     "Identity": Identity((3, 5)),
     "Downsampling": Downsampling((3, 8, 6), (4, 2), axes=(1, -1)),
     "LowPass": LowPass((3, 9, 7), (5, 2), axes=(-1, 1)),
+    "Wavelet": Wavelet((3, 12, 24), "db2", (2, 1), axes=(-1, 1)),
+    "Basis": Basis(orthonormal(0, 30, 6), (5, 6), (3, 2)),
+    "Separable": Separable((3, 12, 4), {0: orthonormal(1, 3, 3), -2: orthonormal(2, 12, 5)}),
+    "PatchBasis": PatchBasis((2, 4, 9), (2, 3), orthonormal(3, 12, 5)),
     "Composition": Downsampling((12, 9), (2, 3)) @ LowPass((6, 3), (5, 2)) @ Downsampling((5, 2), (5, 1)),
-    "Relative": LowPass((8, 8), 2).within(Identity((8, 8)) @ LowPass((8, 8), 5) @ LowPass((5, 5), 3)),
+    "Relative": Relative(LowPass((8, 8), 5) @ LowPass((5, 5), 3), LowPass((8, 8), 2)),
 }
 
 
@@ -31,11 +53,37 @@ def test_subspaces(subspace):
         subspace.shape,
     )
     np.testing.assert_array_equal(again.matrix(), subspace.matrix())
+    for dtype in (np.float32, np.float64):
+        x = np.random.default_rng(0).standard_normal((4, *subspace.ambient_shape)).astype(dtype)
+        np.testing.assert_array_equal(again.project(x), subspace.project(x))
     assert specify(again) == specify(subspace)
 
 
 def test_the_kinds_above_are_what_they_say():
     assert {name: type(subspace).__name__ for name, subspace in SUBSPACES.items()} == {name: name for name in SUBSPACES}
+
+
+@pytest.mark.parametrize(("d", "n"), [(1, 1), (2, 2), (50, 7), (300, 300), (3000, 40)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", "CF")
+def test_matrices_come_back_to_the_bit(d, n, dtype, order):
+    """What was polished once, a float32 matrix say, is not polished again."""
+    basis = Basis(np.asarray(orthonormal(4, d, n).astype(dtype), order=order))
+    again = there_and_back(basis)
+    np.testing.assert_array_equal(again.matrix(), basis.matrix())
+    x = np.random.default_rng(5).standard_normal((3, d))
+    np.testing.assert_array_equal(again.project(x), basis.project(x))
+
+
+def test_an_array_is_its_bytes():
+    """Little-endian float64 in C order, so that a reader in any language needs nothing but base64."""
+    numbers = [0.6, 0.0, -0.0, 1.0, 0.8, 0.0]
+    written = specify(Basis(np.asarray(numbers, dtype=">f8").reshape(3, 2)))
+    encoded = base64.b64encode(struct.pack("<6d", *numbers)).decode()
+    assert written["matrix"] == {"kind": "array", "shape": [3, 2], "float64": encoded}
+    assert json.loads(json.dumps(written)) == written
+    assert build(written["matrix"]).tolist() == [[0.6, 0.0], [0.0, 1.0], [0.8, 0.0]]
+    build(written["matrix"])[...] = 7.0  # an array of its own
 
 
 @pytest.mark.parametrize(
@@ -57,16 +105,32 @@ def test_nested_subspaces(steps):
         np.testing.assert_array_equal(one.matrix(), other.matrix())
 
 
+def encoded(number):
+    return base64.b64encode(struct.pack("<d", number)).decode()
+
+
+ONE_AND_A_HALF = encoded(1.5)
+
+
+def a_basis(float64, *shape):
+    return {"kind": "Basis", "matrix": {"kind": "array", "shape": list(shape), "float64": float64}}
+
+
 class Mine(VE):
     pass
+
+
+class Rows(Separable):
+    def __init__(self):
+        super().__init__((3,), {0: np.eye(3)[:, :2]})
 
 
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
-        (Basis(np.eye(3)[:, :2]), "a Basis cannot be written as a specification"),
-        (Identity((3,)) @ Basis(np.eye(3)[:, :2]), "a Basis cannot be written as a specification"),
-        (Downsampling((4,), 2, axes=-1) @ Basis(np.eye(2)[:, :1]), "a Basis cannot be written as a specification"),
+        (Rows(), "only the SDEs and subspaces of subspace_sde have a specification, not Rows"),
+        (Identity((3,)) @ Rows(), "only the SDEs and subspaces of subspace_sde have a specification, not Rows"),
+        (Downsampling((6,), 2, axes=-1) @ Rows(), "have a specification, not Rows"),
         (Mine(), "only the SDEs and subspaces of subspace_sde have a specification, not Mine"),
         (3, "only the SDEs and subspaces of subspace_sde have a specification, not int"),
     ],
@@ -81,10 +145,27 @@ def test_what_cannot_be_specified(thing, message):
     [
         ({}, "unknown kind None in a specification: known are"),
         ({"kind": "Teapot"}, "unknown kind 'Teapot' in a specification: known are Basis, Composition"),
-        ({"kind": "VE", "beta": 3.0}, "the specification of a VE does not fit it"),
-        ({"kind": "LowPass", "shape": [8, 8]}, "the specification of a LowPass does not fit it"),
+        ({"kind": "AxisByAxis", "shape": [3], "matrices": {}}, "unknown kind 'AxisByAxis'"),
+        ({"kind": "VE", "beta": 3.0}, "a specification of kind 'VE' does not fit"),
+        ({"kind": "LowPass", "shape": [8, 8]}, "a specification of kind 'LowPass' does not fit"),
         ({"kind": "LowPass", "shape": [8, 8], "size": 9}, "size 9 is larger than axis -2"),
-        ({"kind": "Subspace"}, "the specification of a Subspace does not fit it"),
+        ({"kind": "Subspace"}, "a specification of kind 'Subspace' does not fit"),
+        ({"kind": "Composition", "outer": 3, "inner": 4}, "a specification of kind 'Composition' does not fit"),
+        (a_basis("Zm9v", 1, 1), "an array of shape (1, 1) takes 8 bytes of float64, got 3"),
+        (a_basis(ONE_AND_A_HALF, 1, 2), "an array of shape (1, 2) takes 16 bytes of float64, got 8"),
+        (a_basis(ONE_AND_A_HALF, 1, -1), "the shape of an array must hold positive integers, got (1, -1)"),
+        (a_basis(ONE_AND_A_HALF, 1, 1), "the columns are not orthonormal: UᵀU differs from the identity by 1.2e+00"),
+        (a_basis(ONE_AND_A_HALF), "a basis is a matrix (d, n) with n >= 1 columns, got shape ()"),
+        (a_basis(encoded(np.nan), 1, 1), "the basis holds NaN or infinity"),
+        (a_basis("Zm9v!", 1, 1), "the numbers of an array are not base64"),
+        (a_basis("ä", 1, 1), "the numbers of an array are not base64"),
+        (a_basis(3, 1, 1), "a specification of kind 'array' does not fit"),
+        ({"kind": "Basis", "matrix": {"kind": "array"}}, "a specification of kind 'array' does not fit"),
+        ({"kind": "Separable", "shape": [3], "matrices": [3]}, "a specification of kind 'Separable' does not fit"),
+        (
+            {"kind": "Separable", "shape": [3], "matrices": {"kind": "mapping", "items": [3]}},
+            "a specification of kind 'mapping' does not fit",
+        ),
         (
             {
                 "kind": "Composition",

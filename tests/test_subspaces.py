@@ -1,8 +1,10 @@
 """Subspaces: the laws over a registry of kinds, then every kind against an independent computation."""
 
 import re
+import tracemalloc
+from functools import reduce
 from itertools import accumulate
-from math import prod
+from math import cos, prod, sin
 
 import numpy as np
 import pytest
@@ -11,8 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 
-from subspace_sde import Basis, Downsampling, Identity, LowPass, NestedSubspaces, Subspace
-from subspace_sde.subspaces import Composition, Relative
+from subspace_sde.subspaces import (
+    Basis,
+    Composition,
+    Downsampling,
+    Identity,
+    LowPass,
+    NestedSubspaces,
+    PatchBasis,
+    Relative,
+    Separable,
+    Subspace,
+    Wavelet,
+)
 from subspace_sde.testing import check_subspace
 
 shapes = st.one_of(st.tuples(*[st.integers(1, most)] * ndim) for ndim, most in ((1, 12), (2, 7), (3, 4)))
@@ -72,9 +85,47 @@ def low_passes(draw, ambient=None):
     return LowPass(ambient, tuple(draw(st.integers(1, ambient[a])) for a in axes), axes)
 
 
+@st.composite
+def separables(draw, ambient=None):
+    ambient = draw(shapes) if ambient is None else ambient
+    axes = draw(some_axes(len(ambient)))
+    return Separable(ambient, {a: orthonormal(draw(seeds), ambient[a], draw(st.integers(1, ambient[a]))) for a in axes})
+
+
+FILTERS = {"haar": 2, "db2": 4, "db3": 6, "db4": 8, "sym4": 8, "coif1": 6}
+
+
+@st.composite
+def wavelets(draw):
+    """One or two levels, on axes from just as long as the filter, odd multiples of 2^levels among them."""
+    wavelet = draw(st.sampled_from(list(FILTERS)))
+    ndim = draw(st.integers(1, 3))
+    chosen = draw(some_axes(ndim).filter(lambda axes: len(axes) < 3))
+    levels = tuple(draw(st.integers(1, 2)) for _ in chosen)
+    ambient = [draw(st.integers(1, 3)) for _ in range(ndim)]
+    for a, l in zip(chosen, levels):
+        ambient[a] = 2**l * draw(st.integers(FILTERS[wavelet] // 2, FILTERS[wavelet] // 2 + 3))
+    return Wavelet(ambient, wavelet, levels, chosen)
+
+
+@st.composite
+def patch_bases(draw, ambient=None):
+    if ambient is None:
+        coarse = draw(shapes.filter(lambda shape: prod(shape) <= 24))
+        patch = tuple(draw(st.integers(1, 3)) for _ in range(draw(st.integers(1, len(coarse)))))
+        leading, tiled = coarse[: -len(patch)], coarse[-len(patch) :]
+        ambient = (*leading, *(n * p for n, p in zip(tiled, patch)))
+    else:
+        tiled = ambient[-draw(st.integers(1, len(ambient))) :]
+        patch = tuple(draw(st.sampled_from([p for p in range(1, 8) if n % p == 0])) for n in tiled)
+    numbers = prod(ambient[: -len(patch)]) * prod(patch)
+    return PatchBasis(ambient, patch, orthonormal(draw(seeds), numbers, draw(st.integers(1, min(numbers, 6)))))
+
+
 def inside(shape):
     """Any subspace of the arrays of that shape."""
-    return st.one_of(st.just(Identity(shape)), bases(shape), downsamplings(shape), low_passes(shape))
+    kinds = (bases, downsamplings, low_passes, separables, patch_bases)
+    return st.one_of(st.just(Identity(shape)), *(kind(shape) for kind in kinds))
 
 
 @st.composite
@@ -99,6 +150,9 @@ KINDS = {
     "Basis.spanning": spans(),
     "Downsampling": downsamplings(),
     "LowPass": low_passes(),
+    "Separable": separables(),
+    "Wavelet": wavelets(),
+    "PatchBasis": patch_bases(),
     "composition": compositions(),
     "Relative": pairs().map(lambda pair: Relative(pair[0], pair[2])),
 }
@@ -119,6 +173,29 @@ def test_reject_is_the_complement_of_project(like, eps, array, host, data):
     expected = x - x @ u @ u.T
     found = host(subspace.reject(array(x.reshape(2, *subspace.ambient_shape)))).reshape(x.shape)
     assert np.max(np.abs(found - expected)) <= 100 * eps * np.max(np.abs(x))
+
+
+@given(data=st.data())
+def test_axis_matrices_are_the_factors_of_the_matrix(data):
+    subspace = data.draw(st.one_of(*KINDS.values()))
+    matrices = subspace.axis_matrices()
+    if matrices is not None:
+        assert [u.shape for u in matrices] == list(zip(subspace.ambient_shape, subspace.shape))
+        np.testing.assert_allclose(reduce(np.kron, matrices), subspace.matrix(), atol=1e-13)
+        matrices[0][...] = 7.0  # a copy
+        np.testing.assert_allclose(reduce(np.kron, subspace.axis_matrices()), subspace.matrix(), atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["Identity", "Downsampling", "LowPass", "Separable", "Wavelet"])
+@given(data=st.data())
+def test_what_acts_axis_by_axis_says_so(kind, data):
+    outer, step = data.draw(KINDS[kind]), Downsampling((2, 1), (2, 1))
+    assert outer.axis_matrices() is not None
+    inner = outer @ Identity(outer.shape)
+    assert Composition(outer, inner.within(outer)).axis_matrices() is not None
+    assert Relative(outer, inner).axis_matrices() is not None
+    opaque = Basis(np.eye(2), (2, 1), (2, 1)) @ step
+    assert opaque.axis_matrices() is None and Relative(Identity((2, 1)), opaque).axis_matrices() is None
 
 
 class Broken(Subspace):
@@ -256,6 +333,47 @@ def test_a_basis_is_a_copy():
     np.testing.assert_array_equal(basis.matrix(), np.eye(4)[:, :2])
 
 
+@given(data=st.data())
+def test_separable_is_a_sum_over_each_axis(like, eps, array, host, data):
+    ndim = data.draw(st.integers(1, 3))
+    n = [data.draw(st.integers(1, 5)) for _ in range(ndim)]
+    matrices = [orthonormal(data.draw(seeds), length, data.draw(st.integers(1, length))) for length in n]
+    x = normal(data.draw(seeds), 2, *n)
+    sum_over = {1: "bi,ip->bp", 2: "bij,ip,jq->bpq", 3: "bijk,ip,jq,kr->bpqr"}[ndim]
+    expected = np.einsum(sum_over, x, *matrices)
+    found = host(Separable(n, dict(enumerate(matrices))).restrict(array(x)))
+    assert found.shape == expected.shape
+    assert np.max(np.abs(found - expected)) <= 100 * eps * np.max(np.abs(x))
+
+
+def test_separable_rotates_colours(like, eps, array, host):
+    """m = n: nothing is lost; and one column of it is a luma channel."""
+    rotation = orthonormal(0, 3, 3)
+    x = normal(1, 4, 3, 5, 6)
+    rotated = np.einsum("bchw,cd->bdhw", x, rotation)
+    colours = Separable((3, 5, 6), {-3: array(rotation)})
+    assert np.max(np.abs(host(colours.restrict(array(x))) - rotated)) <= 20 * eps
+    assert np.max(np.abs(host(colours.project(array(x))) - x)) <= 20 * eps
+    luma = Separable((3, 5, 6), {0: array(rotation[:, :1])})
+    assert luma.shape == (1, 5, 6)
+    assert np.max(np.abs(host(luma.restrict(array(x))) - rotated[:, :1])) <= 20 * eps
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda u: Basis(u),
+        lambda u: Separable((2, 20), {-1: u}),
+        lambda u: PatchBasis((2, 20), (10,), u),
+    ],
+    ids=["Basis", "Separable", "PatchBasis"],
+)
+def test_float32_columns_become_orthonormal_in_float64(of):
+    u = torch.linalg.qr(torch.asarray(normal(0, 20, 8)).to(torch.float32))[0]
+    matrix = of(u).matrix()
+    np.testing.assert_allclose(matrix.T @ matrix, np.eye(matrix.shape[1]), atol=1e-14)
+
+
 def test_sizes_are_products():
     subspace = Downsampling((3, 8, 6), (4, 2))
     assert (subspace.shape, subspace.dim, subspace.ambient_dim) == ((3, 2, 3), 18, 144)
@@ -312,13 +430,31 @@ def nested_low_passes(draw):
 
 
 @st.composite
+def nested_separables(draw):
+    """The outer one of any kind that acts axis by axis."""
+    shape = draw(shapes.filter(lambda shape: max(shape) > 1))
+    kind = draw(st.sampled_from([downsamplings, low_passes, separables]))
+    outer = draw(kind(shape).filter(lambda outer: outer.dim > 1))
+    axis = draw(st.sampled_from([a for a, m in enumerate(outer.shape) if m > 1]))
+    u = orthonormal(draw(seeds), outer.shape[axis], draw(st.integers(1, outer.shape[axis] - 1)))
+    product = [a @ b for a, b in zip(outer.axis_matrices(), Separable(outer.shape, {axis: u}).axis_matrices())]
+    return outer, Separable(shape, dict(enumerate(product)))
+
+
+@st.composite
 def nested_bases(draw):
     outer, _, both = draw(pairs())
     return outer, Basis(both.matrix(), both.ambient_shape, both.shape)
 
 
 @pytest.mark.parametrize(
-    ("family", "kind"), [(nested_downsamplings, Downsampling), (nested_low_passes, LowPass), (nested_bases, Basis)]
+    ("family", "kind"),
+    [
+        (nested_downsamplings, Downsampling),
+        (nested_low_passes, LowPass),
+        (nested_separables, Separable),
+        (nested_bases, Basis),
+    ],
 )
 @given(data=st.data())
 def test_the_structure_of_a_step_is_kept(family, kind, data):
@@ -328,6 +464,72 @@ def test_the_structure_of_a_step_is_kept(family, kind, data):
     assert type(step) is kind
     np.testing.assert_allclose(step.matrix(), Relative(outer, inner).matrix(), atol=1e-13)
     np.testing.assert_allclose(step.matrix(), outer.matrix().T @ inner.matrix(), atol=1e-13)
+
+
+def tilted(angle, n=6, m=3):
+    """The first m unit vectors of n, one of them turned by the angle out of their span."""
+    u = np.eye(n)[:, :m]
+    u[m - 1, m - 1], u[m, m - 1] = cos(angle), sin(angle)
+    return u
+
+
+@pytest.mark.parametrize("angle", [2e-6, 1e-3, 1.0])
+def test_nesting_of_products_is_decided_exactly(angle):
+    """The worst vector of the subspace, one in 3·3·1000, sticks out by √(1 − cos² cos²) of its length."""
+    shape = (6, 6, 1000)
+    outer = Separable(shape, {0: np.eye(6)[:, :3], 1: np.eye(6)[:, :3]})
+    one, both = (
+        Separable(shape, {0: tilted(angle), 1: np.eye(6)[:, :3]}),
+        Separable(shape, dict.fromkeys((0, 1), tilted(angle))),
+    )
+    for inner, length in ((one, sin(angle)), (both, (1 - cos(angle) ** 4) ** 0.5)):
+        with pytest.raises(
+            ValueError, match=re.escape(f"sticks out of the one with 9000 by {length:.1e} of its length")
+        ):
+            inner.within(outer)
+    almost = Separable(shape, {0: tilted(1e-7), 1: np.eye(6)[:, :2]})
+    np.testing.assert_allclose(almost.within(outer).axis_matrices()[0], np.eye(3), atol=1e-13)
+
+
+LARGE = (3, 1024, 1024)
+COSINES = LowPass((1024,), 256, axes=(-1,)).axis_matrices()[0]
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"),
+    [
+        (LowPass(LARGE, 256), LowPass(LARGE, 512)),
+        (Downsampling(LARGE, 8), Downsampling(LARGE, 4)),
+        (Downsampling(LARGE, 4), Wavelet(LARGE, "haar", 1)),
+        (Separable(LARGE, {-3: np.ones((3, 1)) / 3**0.5, -1: COSINES}), LowPass(LARGE, 512, axes=(-1,))),
+        (LowPass(LARGE, 256), Separable(LARGE, {-1: COSINES})),
+    ],
+    ids=str,
+)
+def test_nesting_of_large_images_is_decided_on_the_axes(inner, outer):
+    """No array of the images' own size is made: eight of them in float64 would take 200 MB."""
+    tracemalloc.start()
+    step = inner.within(outer)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (step.ambient_shape, step.shape) == (outer.shape, inner.shape)
+    assert peak < 100e6
+    with pytest.raises(ValueError, match="not nested"):
+        outer.within(inner)
+
+
+def test_long_axes_are_compared_without_matrices():
+    """Block means of 10⁶ numbers as a matrix would fill terabytes."""
+    whole = (2**20,)
+    coarse, fine = (Downsampling(whole, f, axes=(-1,)) for f in (2**12, 2**10))
+    assert coarse.within(fine).factor == (4,)
+    with pytest.raises(ValueError, match="not nested"):
+        fine.within(coarse)
+
+
+def test_the_same_axes_leave_nothing_to_do():
+    outer = Separable((4, 6), {0: np.eye(4)[:, :2]})
+    assert isinstance(Separable((4, 6), {0: np.eye(4)[:, :2]}).within(outer), Identity)
 
 
 @st.composite
@@ -389,6 +591,31 @@ def test_nested_subspaces_are_a_sequence():
     assert repr(nested[2]) == "Downsampling((3, 8, 8) -> (3, 4, 4)) @ LowPass((3, 4, 4) -> (3, 3, 3))"
     full = NestedSubspaces([], ambient_shape=(3, 8))
     assert len(full) == 1 and full[0].shape == (3, 8) and full.between(0, 0).dim == 24
+
+
+# -- large arrays --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "subspace",
+    [
+        Downsampling(LARGE, 4),
+        LowPass(LARGE, 512),
+        Wavelet(LARGE, "db4"),
+        Separable(LARGE, {-2: COSINES, -1: COSINES}),
+        PatchBasis(LARGE, 8, orthonormal(0, 192, 24)),
+    ],
+    ids=str,
+)
+def test_large_arrays_are_copied_a_few_times_at_most(subspace):
+    x = np.random.default_rng(0).standard_normal((1, *LARGE), dtype=np.float32)
+    z = subspace.restrict(x)  # its constants are now float32 too
+    for apply, argument in ((subspace.restrict, x), (subspace.project, x), (subspace.embed, z)):
+        tracemalloc.start()
+        apply(argument)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak <= 2.5 * x.nbytes
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------
@@ -455,6 +682,26 @@ REFUSALS = {
         lambda: Basis(U, ambient_shape=(2, 3)),
         "a matrix of shape (4, 2) does not fit ambient_shape (2, 3) (6 numbers) and shape (2,) (2 numbers)",
     ),
+    "a separable matrix too long": (
+        lambda: Separable((2, 4), {1: U * 1.001}),
+        "the columns of the matrix of axis -1 are not orthonormal: UᵀU differs from the identity by 2.0e-03; "
+        "Basis.spanning(vectors) or np.linalg.qr makes them so",
+    ),
+    "a separable matrix of another length": (
+        lambda: Separable((5, 4), {0: U}),
+        "the matrix of axis -2 has 4 rows, but the axis has length 5",
+    ),
+    "a separable matrix with more columns than rows": (
+        lambda: Separable((5, 2), {-1: U.T}),
+        "the columns of the matrix of axis -1 cannot be orthonormal: they are 4 vectors of length 2",
+    ),
+    "no separable matrices": (lambda: Separable((5, 2), {}), "axes must name at least one axis, each once, got ()"),
+    "two matrices for an axis": (
+        lambda: Separable((5, 4), {1: U, -1: U}),
+        "axes must name at least one axis, each once, got (1, -1)",
+    ),
+    "a matrix for no axis": (lambda: Separable((4,), {-2: U}), "axes (-2,) do not exist in an array of 1 axes"),
+    "NaN in a separable matrix": (lambda: Separable((4,), {-1: NAN}), "the basis holds NaN or infinity"),
     "dependent vectors": (
         lambda: Basis.spanning(np.asarray([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])),
         "the vectors are not linearly independent",
@@ -474,14 +721,14 @@ REFUSALS = {
         lambda: HALVES.within(Identity((5,))),
         "the two subspaces lie in different spaces: arrays of shape (4,) and (5,)",
     ),
-    # blocks average (0.6, 0, 0.8, 0) to (0.3, 0.3, 0.4, 0.4), which is 0.4 off where the vector has 0.8
+    # blocks average (0.6, 0, 0.8, 0) to (0.3, 0.3, 0.4, 0.4), so it is off by a vector of length √½
     "not nested": (
         lambda: TILTED.within(HALVES),
-        "the subspaces are not nested: the one with 1 dimensions sticks out of the one with 2 by 5.0e-01 of its length",
+        "the subspaces are not nested: the one with 1 dimensions sticks out of the one with 2 by 7.1e-01 of its length",
     ),
     "not nested, in a list": (
         lambda: NestedSubspaces.from_subspaces([HALVES, TILTED]),
-        "the subspaces are not nested: the one with 1 dimensions sticks out of the one with 2 by 5.0e-01",
+        "the subspaces are not nested: the one with 1 dimensions sticks out of the one with 2 by 7.1e-01",
     ),
     "blocks of 6 in blocks of 4": (
         lambda: Downsampling((12,), 6, axes=-1).within(Downsampling((12,), 4, axes=-1)),
@@ -529,6 +776,8 @@ def test_what_is_no_subspace_is_refused():
         NestedSubspaces([U])
     with pytest.raises(TypeError, match="unsupported operand"):
         HALVES @ 3
+    with pytest.raises(TypeError, match=re.escape("matrices is a mapping {axis: matrix}, got ndarray")):
+        Separable((4,), U)
     with pytest.raises(TypeError, match=re.escape("expected an array (numpy, torch, ...), got list")):
         HALVES.restrict([1.0, 2.0, 3.0, 4.0])
 

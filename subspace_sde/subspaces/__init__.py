@@ -5,6 +5,9 @@ from .basis import Basis
 from .downsampling import Downsampling
 from .lowpass import LowPass
 from .nested import NestedSubspaces
+from .patches import PatchBasis
+from .separable import Separable
+from .wavelet import Wavelet
 
 __all__ = [
     "Basis",
@@ -13,6 +16,9 @@ __all__ = [
     "Identity",
     "LowPass",
     "NestedSubspaces",
+    "PatchBasis",
     "Relative",
+    "Separable",
     "Subspace",
+    "Wavelet",
 ]

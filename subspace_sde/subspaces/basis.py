@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import namespace
 from ..backend import Constant, backend_of
-from .base import Shape, Subspace
+from .base import Matrix, Shape, Subspace
 
 
 class Basis(Subspace):
@@ -35,7 +35,7 @@ class Basis(Subspace):
     def __init__(
         self, matrix: Any, ambient_shape: Sequence[int] | None = None, shape: Sequence[int] | None = None
     ) -> None:
-        u, eps = _float64(matrix)
+        u, eps = as_float64(matrix)
         d, n = u.shape
         super().__init__((d,) if ambient_shape is None else ambient_shape, (n,) if shape is None else shape)
         if (self.ambient_dim, self.dim) != (d, n):
@@ -43,16 +43,7 @@ class Basis(Subspace):
                 f"a matrix of shape {(d, n)} does not fit ambient_shape {self.ambient_shape} "
                 f"({self.ambient_dim} numbers) and shape {self.shape} ({self.dim} numbers)"
             )
-        off = float(np.max(np.abs(u.T @ u - np.eye(n))))
-        if not off <= eps**0.5:
-            raise ValueError(
-                f"the columns are not orthonormal: UᵀU differs from the identity by {off:.1e}; "
-                "Basis.spanning(vectors) makes them so"
-            )
-        # orthonormal in float32, say: the polar factor, two Newton steps away, is so in float64 and has the same span
-        for _ in range(2):
-            u = u @ (1.5 * np.eye(n) - 0.5 * (u.T @ u))
-        self._u = Constant(u)
+        self._u = Constant(orthonormal(u, eps, "the columns"))
 
     @classmethod
     def spanning(
@@ -62,12 +53,15 @@ class Basis(Subspace):
 
         Raises ValueError where the columns are not linearly independent.
         """
-        v, eps = _float64(vectors)
+        v, eps = as_float64(vectors)
         q, r = np.linalg.qr(v)
         diagonal = np.abs(np.diag(r))
         if v.shape[1] > v.shape[0] or not diagonal.min() > eps * max(v.shape) * diagonal.max():
             raise ValueError("the vectors are not linearly independent: leave out those that the others span")
         return cls(q * np.sign(np.diag(r)), ambient_shape, shape)
+
+    def axis_matrices(self) -> tuple[Matrix, ...] | None:
+        return (self.matrix(),) if len(self.ambient_shape) == len(self.shape) == 1 else None
 
     def _restrict(self, x: Any, xp: Any) -> Any:
         return self._map(x, self._u.like(x), self.ambient_shape, self.shape, xp)
@@ -80,8 +74,11 @@ class Basis(Subspace):
         batch = tuple(x.shape[: x.ndim - len(source)])
         return xp.reshape(xp.matmul(xp.reshape(x, (*batch, prod(source))), matrix), (*batch, *target))
 
-    def matrix(self) -> np.ndarray[Any, Any]:
+    def matrix(self) -> Matrix:
         return self._u.value.copy()
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"matrix": self._u.value, "ambient_shape": list(self.ambient_shape), "shape": list(self.shape)}
 
     def _within(self, outer: Subspace) -> Subspace:
         columns = np.moveaxis(self._u.value, -1, 0).reshape(self.dim, *self.ambient_shape)
@@ -89,7 +86,8 @@ class Basis(Subspace):
         return Basis(relative, outer.shape, self.shape)
 
 
-def _float64(matrix: Any) -> tuple[np.ndarray[Any, Any], float]:
+def as_float64(matrix: Any) -> tuple[Matrix, float]:
+    """`matrix` (d, n), of any library, as numpy's float64, and the machine epsilon of the dtype that it came in."""
     if not array_api_compat.is_array_api_obj(matrix):
         matrix = np.asarray(matrix, dtype=np.float64)
     xp = namespace(matrix)
@@ -101,3 +99,35 @@ def _float64(matrix: Any) -> tuple[np.ndarray[Any, Any], float]:
     if not np.all(np.isfinite(value)):
         raise ValueError("the basis holds NaN or infinity")
     return value, float(xp.finfo(matrix.dtype).eps)
+
+
+def orthonormal(u: Matrix, eps: float, columns: str) -> Matrix:
+    """`u` polished, or a ValueError where its columns are further from orthonormal than rounding by `eps` explains."""
+    d, n = u.shape
+    if n > d:
+        raise ValueError(f"{columns} cannot be orthonormal: they are {n} vectors of length {d}")
+    off = _off(u.T @ u)
+    if not off <= eps**0.5:
+        raise ValueError(
+            f"{columns} are not orthonormal: UᵀU differs from the identity by {off:.1e}; "
+            "Basis.spanning(vectors) or np.linalg.qr makes them so"
+        )
+    return polished(u)
+
+
+def polished(u: Matrix) -> Matrix:
+    """The polar factor of a matrix that is orthonormal in float32, say: it is so in float64 and has the same span.
+
+    Newton's iteration. A matrix that is orthonormal already comes back bit for bit.
+    """
+    u, identity = np.ascontiguousarray(u), np.eye(u.shape[1])
+    for _ in range(4):
+        gram = u.T @ u
+        if _off(gram) <= 32 * np.finfo(np.float64).eps:  # it ends at about 4, and numpy's qr leaves about 6
+            break
+        u = u @ (1.5 * identity - 0.5 * gram)
+    return u
+
+
+def _off(gram: Matrix) -> float:
+    return float(np.max(np.abs(gram - np.eye(len(gram)))))

@@ -8,7 +8,9 @@ from math import prod
 from operator import add
 from typing import Any
 
-from .base import Subspace, per_axis, sizes
+import numpy as np
+
+from .base import Matrix, Subspace, per_axis, sizes
 
 
 class Downsampling(Subspace):
@@ -63,6 +65,11 @@ class Downsampling(Subspace):
         for axis, f in self._blocks:
             x = _sum(_split(x, axis, f, xp), axis, xp)
         return x
+
+    def axis_matrices(self) -> tuple[Matrix, ...]:
+        factor, ndim = dict(zip(self.axes, self.factor)), len(self.shape)
+        factors = [factor.get(a, 1) for a in range(-ndim, 0)]
+        return tuple(np.repeat(np.eye(n), f, axis=0) / f**0.5 for n, f in zip(self.shape, factors))
 
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "factor": list(self.factor), "axes": list(self.axes)}

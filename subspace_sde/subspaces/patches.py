@@ -1,0 +1,89 @@
+"""One basis for every patch: the paper's Patch-PCA, say, or any linear layer with a stride as large as its kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+from ..backend import Constant
+from .base import Shape, Subspace, sizes
+from .basis import as_float64, orthonormal
+
+
+class PatchBasis(Subspace):
+    """Arrays whose every patch lies in the span of the columns of one matrix.
+
+    A patch is all leading axes (the channels) times the patch over the last axes, flattened in C order. The m
+    coordinates of a patch become channels: they have shape ``(m, H/p, W/p)`` for images.
+
+    Parameters
+    ----------
+    shape: trailing shape of the arrays.
+    patch: edge of a patch, each dividing its axis: one number for the last two axes (for the last, where there is
+        only one), or one for each of the last axes: its length says how many.
+    matrix: (numbers in a patch, m), orthonormal columns, an array of any library.
+
+    Raises
+    ------
+    ValueError: columns that are not orthonormal (by how much); sizes that do not fit.
+
+    >>> import numpy as np
+    >>> mean = np.full((3 * 4 * 4, 1), 48**-0.5)
+    >>> PatchBasis((3, 32, 32), 4, mean).restrict(np.zeros((8, 3, 32, 32))).shape
+    (8, 1, 8, 8)
+    """
+
+    def __init__(self, shape: Sequence[int], patch: int | Sequence[int], matrix: Any) -> None:
+        ambient = sizes("shape", shape)
+        self.patch = edges_of(patch, len(ambient))
+        if not 1 <= len(self.patch) <= len(ambient):
+            raise ValueError(f"patch must be one number or one for each of the last axes of {ambient}, got {patch}")
+        self._leading = ambient[: len(ambient) - len(self.patch)]
+        tiled = ambient[len(self._leading) :]
+        for i, (p, n) in enumerate(zip(self.patch, tiled), start=-len(tiled)):
+            if n % p:
+                raise ValueError(
+                    f"the patch of {p} does not divide axis {i} of length {n}: take another, or crop the arrays"
+                )
+        self._grid = tuple(n // p for n, p in zip(tiled, self.patch))
+        u, eps = as_float64(matrix)
+        rows = prod(self._leading) * prod(self.patch)
+        if u.shape[0] != rows:
+            raise ValueError(
+                f"a patch of shape {(*self._leading, *self.patch)} holds {rows} numbers, "
+                f"but the matrix has {u.shape[0]} rows"
+            )
+        self._u = Constant(orthonormal(u, eps, "the columns of the matrix"))
+        super().__init__(ambient, (u.shape[1], *self._grid))
+
+    def _restrict(self, x: Any, xp: Any) -> Any:
+        batch = tuple(x.shape[: x.ndim - len(self.ambient_shape)])
+        tiles = [n for pair in zip(self._grid, self.patch) for n in pair]
+        blocks = xp.reshape(x, (*batch, prod(self._leading), *tiles))
+        # (*batch, channels, grid, patch, grid, patch, ...) to (*batch, channels, patch, ..., grid, ...)
+        i, k = len(batch) + 1, len(self.patch)
+        blocks = xp.permute_dims(blocks, (*range(i), *range(i + 1, i + 2 * k, 2), *range(i, i + 2 * k, 2)))
+        columns = xp.reshape(blocks, (*batch, self._u.value.shape[0], prod(self._grid)))
+        return xp.reshape(xp.matmul(xp.matrix_transpose(self._u.like(x)), columns), (*batch, *self.shape))
+
+    def _embed(self, z: Any, xp: Any) -> Any:
+        batch = tuple(z.shape[: z.ndim - len(self.shape)])
+        columns = xp.matmul(self._u.like(z), xp.reshape(z, (*batch, self.shape[0], prod(self._grid))))
+        blocks = xp.reshape(columns, (*batch, prod(self._leading), *self.patch, *self._grid))
+        i, k = len(batch) + 1, len(self.patch)
+        blocks = xp.permute_dims(blocks, (*range(i), *[i + a for j in range(k) for a in (k + j, j)]))
+        return xp.reshape(blocks, (*batch, *self.ambient_shape))
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"shape": list(self.ambient_shape), "patch": list(self.patch), "matrix": self._u.value}
+
+    def _within(self, outer: Subspace) -> Subspace:
+        if isinstance(outer, PatchBasis) and outer.patch == self.patch:
+            return PatchBasis(outer.shape, (1,) * len(self.patch), outer._u.value.T @ self._u.value)
+        return super()._within(outer)
+
+
+def edges_of(patch: int | Sequence[int], ndim: int) -> Shape:
+    """`patch` as one edge for each of the last axes: one number stands for the last two, as far as there are two."""
+    return sizes("patch", patch if isinstance(patch, Iterable) else (patch,) * min(2, ndim))

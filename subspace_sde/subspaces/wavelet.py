@@ -1,0 +1,111 @@
+"""The approximation band of an orthogonal wavelet, periodised: smaller images, by smooth overlapping filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from .base import Identity, Matrix, Subspace, per_axis, sizes
+from .basis import polished
+from .separable import AxisByAxis
+
+
+class Wavelet(AxisByAxis):
+    """The periodised approximation band of an orthogonal discrete wavelet, as in PyWavelets (extra ``wavelets``).
+
+    One level takes an axis x of length n to ``z_k = Σ_j h_j x_{2k + L/2 - j mod n}``, with h the L coefficients of the
+    scaling filter; the next takes z. ``haar`` is the mean of blocks; longer filters follow smooth data more closely.
+
+    Parameters
+    ----------
+    shape: trailing shape of the arrays.
+    wavelet: ``"haar"``, ``"db1"`` to ``"db38"``, ``"sym2"`` to ``"sym20"`` or ``"coif1"`` to ``"coif17"``.
+    levels: how often an axis is halved, one number or one for each of `axes`.
+    axes: the axes to shorten; 2^levels must divide their lengths.
+
+    Raises
+    ------
+    ValueError: an unknown or not orthonormal wavelet; axes that 2^levels does not divide, or that become shorter than
+        the filter.
+    ImportError: PyWavelets is not installed.
+
+    >>> Wavelet((3, 32, 32), "db2", levels=2).restrict(np.zeros((8, 3, 32, 32))).shape
+    (8, 3, 8, 8)
+    """
+
+    def __init__(
+        self, shape: Sequence[int], wavelet: str, levels: int | Sequence[int] = 1, axes: Sequence[int] = (-2, -1)
+    ) -> None:
+        ambient = sizes("shape", shape)
+        self.levels, self.axes = per_axis("levels", levels, axes, len(ambient))
+        self.wavelet, h = wavelet, _scaling_filter(wavelet)
+        for a, halvings in zip(self.axes, self.levels):
+            n, last = ambient[a], ambient[a] >> (halvings - 1)
+            if n % 2**halvings:
+                raise ValueError(
+                    f"{2**halvings}, or 2^levels, does not divide axis {a} of length {n}: "
+                    "LowPass takes any size, or crop the arrays"
+                )
+            if len(h) > last:
+                # it would still be orthonormal, but wrapped around onto itself: another filter, in the end haar's
+                raise ValueError(
+                    f"the filter of {wavelet} has {len(h)} coefficients, but axis {a} of length {n} has no more "
+                    f"than {last} numbers left at level {halvings}: take fewer levels or a shorter wavelet"
+                )
+        super().__init__(ambient, {a: _band(ambient[a], l, h) for a, l in zip(self.axes, self.levels)})
+
+    def _arguments(self) -> dict[str, Any]:
+        levels, axes = list(self.levels), list(self.axes)
+        return {"shape": list(self.ambient_shape), "wavelet": self.wavelet, "levels": levels, "axes": axes}
+
+    def _within(self, outer: Subspace) -> Subspace:
+        if isinstance(outer, Wavelet) and outer.wavelet == self.wavelet:
+            theirs = dict(zip(outer.axes, outer.levels))
+            left = {a: l - theirs.get(a, 0) for a, l in zip(self.axes, self.levels) if l > theirs.get(a, 0)}
+            return (
+                Wavelet(outer.shape, self.wavelet, tuple(left.values()), tuple(left)) if left else Identity(self.shape)
+            )
+        return super()._within(outer)
+
+
+def _scaling_filter(name: str) -> Matrix:
+    """The coefficients h of the scaling filter, whose even shifts are orthonormal."""
+    try:
+        import pywt
+    except ImportError as error:
+        raise ImportError('a Wavelet needs PyWavelets: pip install "subspace-sde[wavelets]"') from error
+    if not isinstance(name, str):
+        raise TypeError(f"a wavelet is given by its name, 'db4' say, got {type(name).__name__}")
+    if name not in pywt.wavelist(kind="discrete"):
+        raise ValueError(
+            f"PyWavelets knows no discrete wavelet {name!r}: the orthogonal ones are haar, "
+            "db1 to db38, sym2 to sym20 and coif1 to coif17"
+        )
+    wavelet = pywt.Wavelet(name)
+    if not wavelet.orthogonal:
+        raise ValueError(f"{name} is biorthogonal, so its band is no isometry: take an orthogonal one, db4 or sym4 say")
+    h = np.asarray(wavelet.dec_lo)
+    gram = np.correlate(h, h, mode="full")[len(h) - 1 :: 2]  # of h with its own even shifts: 1, 0, 0, ...
+    off = float(np.max(np.abs(gram - np.eye(1, len(gram))[0])))
+    if off > 1e-6:
+        # the tables are rounded: 1e-11 at worst, but for dmey, whose filter is cut off
+        raise ValueError(
+            f"the filter of {name} is not orthonormal: it is off by {off:.1e}; take db, sym or coif, db4 or sym4 say"
+        )
+    return h
+
+
+def _band(n: int, levels: int, h: Matrix) -> Matrix:
+    """(n, n / 2^levels) with orthonormal columns: the halvings one after the other."""
+    return reduce(np.matmul, (_halving(n >> level, h) for level in range(levels)))
+
+
+def _halving(n: int, h: Matrix) -> Matrix:
+    """(n, n / 2): column k is the filter, reversed, about the entry 2k."""
+    u, k = np.zeros((n, n // 2)), np.arange(n // 2)
+    for j, h_j in enumerate(h):
+        u[(2 * k + len(h) // 2 - j) % n, k] = h_j
+    return polished(u)
