@@ -4,12 +4,25 @@ Five nouns: `Subspace`, `NestedSubspaces`, `IsotropicSDE`, `SubspaceSDE`, and a 
 the rest are functions of them.
 """
 
+from .closed_form import gaussian_divergence
 from .complement import rmsd
 from .divergence import DivergenceCurve, orthogonal_fisher_divergence
+from .planning import Plan, plan
+from .principal import patch_pca, pca, randomised_pca
 from .process import SubspaceSDE
 from .sampling import sample
 from .sdes import EDM, VE, VP, IsotropicSDE, RectifiedFlow, SubVP
-from .subspaces import Basis, Downsampling, Identity, LowPass, NestedSubspaces, Subspace
+from .subspaces import (
+    Basis,
+    Downsampling,
+    Identity,
+    LowPass,
+    NestedSubspaces,
+    PatchBasis,
+    Separable,
+    Subspace,
+    Wavelet,
+)
 
 __all__ = [
     "EDM",
@@ -22,11 +35,20 @@ __all__ = [
     "IsotropicSDE",
     "LowPass",
     "NestedSubspaces",
+    "PatchBasis",
+    "Plan",
     "RectifiedFlow",
+    "Separable",
     "SubVP",
     "Subspace",
     "SubspaceSDE",
+    "Wavelet",
+    "gaussian_divergence",
     "orthogonal_fisher_divergence",
+    "patch_pca",
+    "pca",
+    "plan",
+    "randomised_pca",
     "rmsd",
     "sample",
 ]

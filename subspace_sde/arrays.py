@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
@@ -122,8 +123,15 @@ def over(coefficient: Any, x: Any, trailing: int) -> Any:
 
 
 def batches(data: Any, size: int = 512) -> Iterator[Any]:
-    """`data` as batches: slices of an array ``(N, *shape)``, or the elements of any iterable of such arrays."""
-    if array_api_compat.is_array_api_obj(data):
+    """`data` as batches: slices of an array ``(N, *shape)``, or the elements of any iterable of such arrays.
+
+    A Dask array gives its chunks along the first axis, computed one at a time.
+    """
+    if array_api_compat.is_dask_array(data):
+        ends = list(accumulate(data.chunks[0]))
+        for start, end in zip([0, *ends], ends):
+            yield data[start:end].compute()
+    elif array_api_compat.is_array_api_obj(data):
         for start in range(0, data.shape[0], size):
             yield data[start : start + size]
     elif isinstance(data, Iterable):

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from .arrays import batches, namespace
-from .backend import backend_of
+from .moments import Moments, accumulate, as_float64
 from .subspaces import NestedSubspaces, Subspace
 
 
-class ComplementMoments:
+class ComplementEnergies(Moments):
+    """E‖P⊥x‖² of the data for any list of subspaces of one space, in one pass: what Table 1 measures.
+
+    >>> from subspace_sde import Downsampling
+    >>> import numpy as np
+    >>> energies = ComplementEnergies([Downsampling((4,), f, axes=(-1,)) for f in (2, 4)])
+    >>> energies.update(np.asarray([[1.0, 3.0, 0.0, 0.0]])).result(center=False).tolist()
+    [2.0, 6.0]
+    """
+
+    def __init__(self, subspaces: Sequence[Subspace]) -> None:
+        self.subspaces = tuple(subspaces)
+        spaces = {u.ambient_shape for u in self.subspaces}
+        if len(spaces) != 1:
+            raise ValueError(f"give subspaces of one space, at least one; got those of {len(spaces)}")
+        super().__init__(spaces.pop())
+
+    def _features(self, x: Any, xp: Any) -> Any:
+        return as_float64(x, xp)
+
+    def _squares(self, y: Any, xp: Any) -> Any:
+        rejected = (u._reject(y, xp) for u in self.subspaces)
+        return xp.stack([xp.sum(r * r) for r in rejected])
+
+    def rmsd(self, center: bool = False) -> tuple[float, ...]:
+        """√(E‖P⊥x‖²/(d − n)) of every subspace; see `subspace_sde.rmsd`."""
+        energies = self.result(center)
+        return tuple(math.sqrt(e / (u.ambient_dim - u.dim)) for e, u in zip(energies, self.subspaces))
+
+    def _about(self) -> Any:
+        return self.subspaces
+
+
+class ComplementMoments(Moments):
     """Mean of the data and energies E‖x⊥_{k|k-1}(0)‖² of its orthogonal components, k = 1 … K, batch by batch.
 
-    All is computed in float64 and about the running mean, so that neither float32 data nor a large mean loses digits.
-
+    >>> import numpy as np
     >>> from subspace_sde import Downsampling
     >>> moments = ComplementMoments(NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]))
     >>> moments.update(np.asarray([[1.0, 3.0, 0.0, 0.0]])).variances()
@@ -23,74 +54,32 @@ class ComplementMoments:
     """
 
     def __init__(self, subspaces: NestedSubspaces) -> None:
+        super().__init__(subspaces.ambient_shape)
         self.subspaces = subspaces
-        self.count = 0
-        self._mean = np.zeros(subspaces.ambient_shape)
-        self._scatter = np.zeros(len(subspaces.steps))  # Σ‖x⊥ − mean of x⊥‖², for every step
 
-    def update(self, batch: Any) -> ComplementMoments:
-        """Take in a batch of shape (*batch, *ambient_shape); returns itself.
+    def _features(self, x: Any, xp: Any) -> Any:
+        return as_float64(x, xp)
 
-        Raises ValueError for NaN or infinity, integers, or another trailing shape; nothing is taken in then.
-        """
-        whole = self.subspaces[0]
-        whole.restrict(batch)  # checks
-        xp = namespace(batch)
-        x = xp.reshape(batch, (-1, *whole.shape))
-        n = int(x.shape[0])
-        if not n:
-            return self
-        if _has_float64(x):
-            x = xp.astype(x, xp.float64)
-        mean = xp.mean(x, axis=0)
-        total = np.asarray(backend_of(x).to_numpy(mean), dtype=np.float64)
-        if not np.all(np.isfinite(total)):
-            raise ValueError(f"the data hold NaN or infinity, among the samples {self.count} to {self.count + n - 1}")
-        centred, scatter = x - mean, []
+    def _squares(self, y: Any, xp: Any) -> Any:
+        found = [xp.sum(y[:0])]  # a level 0, which loses nothing: the full space alone is a process too
         for step in self.subspaces.steps:
-            rejected = step._reject(centred, xp)
-            scatter.append(xp.sum(rejected * rejected))
-            centred = step._restrict(centred, xp)
-        found = backend_of(x).to_numpy(xp.stack(scatter)).astype(np.float64) if scatter else np.zeros(0)
-        shift = total - self._mean
-        weight = self.count * n / (self.count + n)
-        self._scatter = self._scatter + found + weight * self._energies(shift)
-        self._mean = self._mean + shift * (n / (self.count + n))
-        self.count += n
-        return self
-
-    @property
-    def mean(self) -> np.ndarray[Any, Any]:
-        """The data's mean, of shape `ambient_shape`."""
-        self._check()
-        return self._mean.copy()
+            rejected = step._reject(y, xp)
+            found.append(xp.sum(rejected * rejected))
+            y = step._restrict(y, xp)
+        return xp.stack(found)
 
     def variances(self, center: bool = False) -> tuple[float, ...]:
         """E‖x⊥_{k|k-1}(0)‖²/(n_{k-1} − n_k) for k = 1 … K, about the origin, or about the data's mean."""
-        self._check()
-        energies = self._scatter / self.count + (0.0 if center else self._energies(self._mean))
+        energies = self.result(center)[1:]
         return tuple(float(e) / (s.ambient_dim - s.dim) for e, s in zip(energies, self.subspaces.steps))
 
-    def _energies(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """‖x⊥_{k|k-1}‖² of one vector, for every step."""
-        found = []
-        for step in self.subspaces.steps:
-            found.append(float(np.sum(step.reject(x) ** 2)))
-            x = step.restrict(x)
-        return np.asarray(found)
-
-    def _check(self) -> None:
-        if not self.count:
-            raise ValueError("no data: nothing was taken in")
+    def _about(self) -> Any:
+        return self.subspaces
 
 
 def complement_moments(subspaces: NestedSubspaces, data: Any) -> ComplementMoments:
     """The moments of `data`: an array (N, *ambient_shape), or any iterable of batches, read once."""
-    moments = ComplementMoments(subspaces)
-    for batch in batches(data):
-        moments.update(batch)
-    moments._check()
-    return moments
+    return accumulate(lambda _: ComplementMoments(subspaces), data)
 
 
 def rmsd(subspace: Subspace, data: Any, center: bool = False) -> float:
@@ -99,26 +88,22 @@ def rmsd(subspace: Subspace, data: Any, center: bool = False) -> float:
     Parameters
     ----------
     subspace: U, of dimension n < d.
-    data: (N, *ambient_shape), or an iterable of batches.
+    data: (N, *ambient_shape), or an iterable of batches; for several subspaces in one pass see `ComplementEnergies`.
     center: about the data's mean (the affine subspace, as the paper does for PCA) instead of the origin.
 
     Returns
     -------
     √(E‖P⊥x‖²/(d − n)), in the units of the data.
 
+    >>> import numpy as np
     >>> from subspace_sde import Downsampling
     >>> rmsd(Downsampling((2,), 2, axes=(-1,)), np.asarray([[1.0, 3.0], [2.0, 2.0]]))
     1.0
     """
-    return float(complement_moments(NestedSubspaces([subspace]), data).variances(center)[0] ** 0.5)
+    return accumulate(lambda _: ComplementEnergies([subspace]), data).rmsd(center)[0]
 
 
 def combined_variance(variances: tuple[float, ...], subspaces: NestedSubspaces, base: int, k: int) -> float:
     """E‖x⊥_{k|base}(0)‖²/(n_base − n_k) from the variances of the steps between, weighted by their dimensions."""
     lost = [s.ambient_dim - s.dim for s in subspaces.steps[base:k]]
     return sum(v * n for v, n in zip(variances[base:k], lost)) / sum(lost)
-
-
-def _has_float64(x: Any) -> bool:
-    """False on devices such as Apple's GPUs, which know no float64."""
-    return not str(getattr(x, "device", "cpu")).startswith("mps")

@@ -57,7 +57,9 @@ def to_unit(images: Any) -> _Pixels:
     pixels = np.asarray(images)
     if pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8, got {pixels.dtype}")
-    return pixels.astype(np.float32) / np.float32(255)
+    unit = pixels.astype(np.float32)
+    unit /= np.float32(255)
+    return unit
 
 
 def unit_batches(images: _Pixels, size: int = 1024) -> Iterator[_Pixels]:

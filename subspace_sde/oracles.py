@@ -7,19 +7,81 @@ of either are again one (`Gaussian.restrict`). Solvers, divergences and likeliho
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import array_api_compat
 import numpy as np
+from scipy.fft import dct
 
 from .arrays import Score, over
 from .backend import RNG, Constant, Noise
 from .sdes import IsotropicSDE
-from .subspaces import Subspace
+from .subspaces import Basis, Separable, Subspace
 
 
-class Gaussian:
+class _Normal(ABC):
+    """N(mean, V diag(eigenvalues) Vᵀ): what the Gaussians share; V is a rotation, a `Subspace` of all dimensions.
+
+    Attributes
+    ----------
+    shape: of one draw.
+    mean: of that shape.
+    eigenvalues: of the covariance, an array of the rotation's coordinates.
+    """
+
+    def __init__(self, mean: Any, eigenvalues: np.ndarray[Any, Any], axes: Subspace) -> None:
+        self.mean = np.asarray(mean, dtype=np.float64)
+        self.shape = tuple(self.mean.shape)
+        if not (np.all(np.isfinite(self.mean)) and np.all(np.isfinite(eigenvalues))):
+            raise ValueError("the mean or the covariance holds NaN or infinity")
+        least, most = float(eigenvalues.min()), float(eigenvalues.max())
+        if least < -1e-10 * max(most, 1e-300):
+            raise ValueError(f"the covariance is not positive semi-definite: its smallest eigenvalue is {least}")
+        self.eigenvalues = np.maximum(eigenvalues, 0.0)
+        self._axes, self._mean, self._eigenvalues = axes, Constant(self.mean), Constant(self.eigenvalues)
+
+    @abstractmethod
+    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
+        """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`."""
+
+    def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
+        """Exact draws, (num, *shape)."""
+        like = np.zeros(()) if like is None else like
+        xp = array_api_compat.array_namespace(like)
+        z = Noise(rng, (num,), like).normal(self._axes.shape)
+        return self._axes._embed(z * xp.sqrt(self._eigenvalues.like(z)), xp) + self._mean.like(z)
+
+    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+        """log p(x, t) in nats, (*batch,)."""
+        y, variance, xp = self._rotated(x, t, sde)
+        return -0.5 * xp.sum(y * y / variance + xp.log(2 * math.pi * variance), axis=self._trailing)
+
+    def score(self, sde: IsotropicSDE) -> Score:
+        """∇ log p(x, t), exact."""
+
+        def score(x: Any, t: Any) -> Any:
+            y, variance, xp = self._rotated(x, t, sde)
+            return self._axes._embed(-y / variance, xp)
+
+        return score
+
+    @property
+    def _trailing(self) -> tuple[int, ...]:
+        return tuple(range(-len(self._axes.shape), 0))
+
+    def _rotated(self, x: Any, t: Any, sde: IsotropicSDE) -> tuple[Any, Any, Any]:
+        """The centred x in the eigenvectors' basis, and the variances there."""
+        xp = array_api_compat.array_namespace(x)
+        alpha = over(sde.alpha(t), x, len(self.shape))
+        y = self._axes._restrict(x - alpha * self._mean.like(x), xp)
+        alpha, sigma = (over(c, y, len(self._axes.shape)) for c in (sde.alpha(t), sde.sigma(t)))
+        return y, alpha**2 * self._eigenvalues.like(x) + sigma**2, xp
+
+
+class Gaussian(_Normal):
     """N(mean, covariance) over arrays of shape ``mean.shape``.
 
     Parameters
@@ -34,59 +96,84 @@ class Gaussian:
     """
 
     def __init__(self, mean: Any, covariance: Any) -> None:
-        mean, covariance = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
-        self.shape = tuple(mean.shape)
-        d = math.prod(self.shape)
-        if covariance.shape != (d, d):
-            raise ValueError(f"a mean with {d} numbers needs a covariance of shape {(d, d)}, got {covariance.shape}")
-        if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(covariance))):
-            raise ValueError("the mean or the covariance holds NaN or infinity")
-        if not np.allclose(covariance, covariance.T, rtol=1e-10, atol=1e-12):
-            raise ValueError("the covariance is not symmetric")
-        eigenvalues, vectors = np.linalg.eigh(covariance)
-        if d and eigenvalues[0] < -1e-10 * max(eigenvalues[-1], 1e-300):
+        mean, self.covariance = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+        d = mean.size
+        if self.covariance.shape != (d, d):
             raise ValueError(
-                f"the covariance is not positive semi-definite: its smallest eigenvalue is {eigenvalues[0]}"
+                f"a mean with {d} numbers needs a covariance of shape {(d, d)}, got {self.covariance.shape}"
             )
-        self.mean, self.covariance = mean, covariance
-        self._mean, self._vectors = Constant(mean.reshape(-1)), Constant(vectors)
-        self._eigenvalues = Constant(np.maximum(eigenvalues, 0.0))
+        if not np.all(np.isfinite(self.covariance)):
+            raise ValueError("the mean or the covariance holds NaN or infinity")
+        if not np.allclose(self.covariance, self.covariance.T, rtol=1e-10, atol=1e-12):
+            raise ValueError("the covariance is not symmetric")
+        eigenvalues, vectors = np.linalg.eigh(self.covariance)
+        super().__init__(mean, eigenvalues, Basis(vectors, mean.shape))
 
     def restrict(self, subspace: Subspace) -> Gaussian:
         """The law of Uᵀx: N(Uᵀμ, UᵀCU)."""
         u = subspace.matrix()
         return Gaussian(subspace.restrict(self.mean), _symmetric(u.T @ self.covariance @ u))
 
-    def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
-        """Exact draws, (num, *shape)."""
-        like = np.zeros(()) if like is None else like
-        xp = array_api_compat.array_namespace(like)
-        z = Noise(rng, (num,), like).normal((math.prod(self.shape),))
-        x = xp.matmul(z * xp.sqrt(self._eigenvalues.like(z)), xp.matrix_transpose(self._vectors.like(z)))
-        return xp.reshape(x + self._mean.like(z), (num, *self.shape))
+    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
+        vectors = self._axes.matrix().T.reshape(-1, *self.shape)
+        return _norms(subspace, vectors)
 
-    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
-        """log p(x, t) in nats, (*batch,)."""
-        y, variance, xp = self._whitened(x, t, sde)
-        return -0.5 * xp.sum(y * y / variance + xp.log(2 * math.pi * variance), axis=-1)
 
-    def score(self, sde: IsotropicSDE) -> Score:
-        """∇ log p(x, t), exact."""
+class DCTGaussian(_Normal):
+    """The Gaussian whose DCT-II coefficients over all axes are independent: a diagonal instead of a covariance.
 
-        def score(x: Any, t: Any) -> Any:
-            y, variance, xp = self._whitened(x, t, sde)
-            return xp.reshape(-xp.matmul(y / variance, xp.matrix_transpose(self._vectors.like(x))), x.shape)
+    No matrix is larger than an axis, so that it works at (3, 256, 256) and beyond.
 
-        return score
+    Parameters
+    ----------
+    mean: an array of the data's shape.
+    power: the variance of each orthonormal DCT-II coefficient, of the same shape.
 
-    def _whitened(self, x: Any, t: Any, sde: IsotropicSDE) -> tuple[Any, Any, Any]:
-        """The centred x in the eigenvectors' basis, (*batch, d), and the variances there."""
-        xp = array_api_compat.array_namespace(x)
-        batch = x.shape[: x.ndim - len(self.shape)]
-        flat = xp.reshape(x, (*batch, math.prod(self.shape)))
-        alpha, sigma = over(sde.alpha(t), flat, 1), over(sde.sigma(t), flat, 1)
-        y = xp.matmul(flat - alpha * self._mean.like(x), self._vectors.like(x))
-        return y, alpha**2 * self._eigenvalues.like(x) + sigma**2, xp
+    >>> DCTGaussian(np.zeros((3, 8, 8)), np.ones((3, 8, 8))).sample(2, rng=0).shape
+    (2, 3, 8, 8)
+    """
+
+    def __init__(self, mean: Any, power: Any) -> None:
+        mean, power = np.asarray(mean, dtype=np.float64), np.asarray(power, dtype=np.float64)
+        if mean.shape != power.shape:
+            raise ValueError(f"the mean has shape {mean.shape}, the power {power.shape}: they must agree")
+        super().__init__(mean, power, dct_basis(mean.shape))
+
+    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
+        """Axis by axis where the subspace is a product of maps along the axes; else by every coefficient in turn.
+
+        Raises ValueError for any other subspace of more than 2¹⁵ dimensions, which would take d projections.
+        """
+        matrices = subspace.axis_matrices()
+        if matrices is not None:
+            parts = [np.sum((dct(np.eye(len(u)), axis=1, norm="ortho").T @ u) ** 2, axis=1) for u in matrices]
+            energies: np.ndarray[Any, Any] = reduce(np.multiply.outer, parts, np.ones(()))
+            return energies
+        d = math.prod(self.shape)
+        if d > 2**15:
+            raise ValueError(
+                f"{subspace!r} is no product of maps along the axes, and {d} dimensions are too many to try one by one"
+            )
+        energies = np.empty(d)
+        for start in range(0, d, 512):
+            unit = np.eye(min(512, d - start), d, start).reshape(-1, *self.shape)
+            energies[start : start + 512] = _norms(subspace, self._axes.embed(unit))
+        return energies.reshape(self.shape)
+
+
+def dct_basis(shape: Sequence[int]) -> Subspace:
+    """The orthonormal DCT-II over all axes, as a rotation: `restrict` gives the coefficients.
+
+    >>> dct_basis((4,)).restrict(np.ones(4)).round(6) + 0.0
+    array([2., 0., 0., 0.])
+    """
+    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(shape)})
+
+
+def _norms(subspace: Subspace, vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """‖Uᵀv‖² of every v of the batch, some hundred at a time."""
+    parts = [subspace.restrict(vectors[i : i + 512]) for i in range(0, len(vectors), 512)]
+    return np.concatenate([np.sum(z.reshape(len(z), -1) ** 2, axis=1) for z in parts])
 
 
 class Mixture:

@@ -17,10 +17,12 @@ from subspace_sde import (
     Downsampling,
     Identity,
     LowPass,
+    NestedSubspaces,
     RectifiedFlow,
     orthogonal_fisher_divergence,
 )
 from subspace_sde.backend import backend_of, streams
+from subspace_sde.divergence import ComplementParts
 from subspace_sde.oracles import Gaussian
 
 SHAPE, D = (3, 4), 12
@@ -142,6 +144,92 @@ def test_the_divergence_within_a_subspace(sde, center):
         np.testing.assert_allclose(curve.values, expected, rtol=1e-9)
 
 
+def chain():
+    """U_1 ⊃ U_2 ⊃ U_3 of the full space, of 6, 2 and 1 dimensions."""
+    return NestedSubspaces([LowPass(SHAPE, (2, 3)), LowPass((2, 3), (1, 2)), Basis([[0.6], [0.8]], (1, 2))])
+
+
+@pytest.mark.parametrize("center", [False, True])
+@pytest.mark.parametrize("sde", SDES, ids=repr)
+def test_nested_curves_give_the_divergence_within_each_other(sde, center, like, eps):
+    nested, law = chain(), gaussian()
+    x0 = backend_of(like).from_numpy(law.sample(90, np.random.default_rng(4)), like)
+    times = [sde.time_at_log_snr(v) for v in (4.0, 1.0, -1.0, -4.0, -6.0)]
+
+    def measure(subspaces, within=None):
+        rng = backend_of(like).generator(8, like)
+        return orthogonal_fisher_divergence(law.score(sde), x0, sde, subspaces, times, rng, within, center)
+
+    curves = measure(nested[1:])
+    for j, k in ((1, 2), (1, 3), (2, 3)):
+        derived, direct = curves[k - 1].within(curves[j - 1]), measure([nested[k]], within=nested[j])[0]
+        # D is what is left where the score and its Gaussian, about 1/√D times as long, cancel: in the arrays' own
+        # precision for each sample, and in float64 the squares of them where the curves are subtracted
+        exact = np.asarray(direct.values)
+        bound = 40 * eps / np.sqrt(exact) + 500 * np.finfo(np.float64).eps / exact
+        assert np.all(np.abs(derived.values / exact - 1) < bound)
+        assert derived.times == direct.times and derived.stderr is None and derived.sde is sde
+        assert derived.parts.lost == direct.parts.lost == nested[j].dim - nested[k].dim
+        np.testing.assert_allclose(derived.parts.energy, direct.parts.energy, rtol=100 * eps)
+        np.testing.assert_allclose(derived.parts.squares, direct.parts.squares, rtol=100 * eps)
+    # and curves that are themselves relative to U_1 go on: U_{3|1} and U_{2|1} give U_{3|2}
+    inner, outer = (curves[k].within(curves[0]) for k in (2, 1))
+    np.testing.assert_allclose(inner.within(outer).values, curves[2].within(curves[1]).values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_a_derived_curve_is_the_closed_form(center):
+    nested, law = chain(), gaussian()
+    x0, table = cubature(law)
+    times = [0.1, 0.3, 0.5, 0.9]
+    curves = orthogonal_fisher_divergence(law.score(VE()), [x0], VE(), nested[1:], times, table, center=center)
+    for j, k in ((1, 2), (1, 3), (2, 3)):
+        expected = [closed_form_within(law, VE(), nested[j], nested[k], t, center) for t in times]
+        np.testing.assert_allclose(curves[k - 1].within(curves[j - 1]).values, expected, rtol=1e-8)
+
+
+def test_a_derived_curve_is_never_negative():
+    # the score of the complement's own Gaussian: every divergence is rounding alone
+    nested, sde = chain(), VE()
+    law = Gaussian(np.zeros(SHAPE), np.eye(D))
+    x0, table = cubature(law)
+    curves = orthogonal_fisher_divergence(law.score(sde), [x0], sde, nested[1:], [0.1, 0.5, 0.9], table)
+    derived = curves[2].within(curves[0])
+    assert 0 <= min(derived.values) and max(derived.values) < 1e-13
+
+
+def test_curves_that_do_not_nest_are_refused():
+    nested, law = chain(), gaussian()
+    x0 = law.sample(50, np.random.default_rng(5))
+
+    def measure(times=(0.3, 0.6), scale=1):
+        return orthogonal_fisher_divergence(law.score(VE()), scale * x0, VE(), nested[1:], times)
+
+    curves = measure()
+    for outer in (curves[2], curves[1]):
+        with pytest.raises(ValueError, match=r"the outer subspace loses 1[01] dimensions, the inner one 10: call"):
+            curves[1].within(outer)
+    with pytest.raises(ValueError, match="different times: measure both subspaces in one call"):
+        curves[1].within(measure(times=(0.3, 0.7))[0])
+    bare = DivergenceCurve(curves[0].times, curves[0].values, sde=VE())
+    for inner, outer in ((curves[1], bare), (bare, curves[0])):
+        with pytest.raises(ValueError, match="holds no parts: `within` needs curves from"):
+            inner.within(outer)
+    with pytest.raises(ValueError, match="a divergence below 0: the subspaces are not nested, or the samples not"):
+        curves[1].within(measure(scale=10)[0])
+
+
+def test_the_score_is_called_once_for_each_time_and_batch_whatever_the_number_of_subspaces():
+    law, sde, times = gaussian(), VE(), np.linspace(0.1, 0.9, 21)
+    subspaces = [LowPass(SHAPE, (3, 3)), LowPass(SHAPE, (2, 3)), LowPass(SHAPE, 2), LowPass(SHAPE, 1), SUBSPACES[1]]
+    data = in_batches(law.sample(100, np.random.default_rng(6)), 40)
+    score = Counted(law.score(sde))
+    curves = orthogonal_fisher_divergence(score, data, sde, subspaces, times)
+    assert len(curves) == 5 and len(score.times) == 21 * len(data) and score.rows == 21 * 100
+    curves[3].within(curves[0])
+    assert len(score.times) == 21 * len(data)
+
+
 def test_the_two_closed_forms_agree():
     for center in (False, True):
         for t in (0.1, 0.4, 0.8):
@@ -253,6 +341,8 @@ def test_questions_without_an_answer_are_refused():
             orthogonal_fisher_divergence(score, x0, sde, SUBSPACES, times)
     with pytest.raises(ValueError, match="at least one subspace"):
         orthogonal_fisher_divergence(score, x0, sde, [], [0.5])
+    with pytest.raises(ValueError, match="must lose dimensions, but one keeps all 12: leave it out"):
+        orthogonal_fisher_divergence(score, x0, sde, [Identity(SHAPE)], [0.5])
     with pytest.raises(ValueError, match="not nested"):
         orthogonal_fisher_divergence(score, x0, sde, SUBSPACES[:1], [0.5], within=SUBSPACES[2])
     with pytest.raises(ValueError, match=r"trailing shape \(3, 4\), got \(4, 3\)"):
@@ -315,6 +405,30 @@ def test_time_at_is_the_first_time_from_which_the_curve_stays_below(values, thre
         )
 
 
+@pytest.mark.parametrize("sde", [None, EDM(1, 20)], ids=repr)
+@given(values=st.lists(st.floats(1e-6, 10), min_size=2, max_size=8), part=st.floats(0, 1))
+def test_at_interpolates_as_time_at_does(sde, values, part):
+    times = [1 + i for i in range(len(values))]
+    curve = DivergenceCurve(times, values, sde=sde)
+    assert [curve.at(t) for t in times] == list(curve.values)
+    u = (lambda s: s) if sde is None else sde.grid_parameter
+    t = 1 + part * (len(values) - 1)
+    expected = np.exp(np.interp(u(t), [u(s) for s in times], np.log(values)))
+    assert curve.at(t) == pytest.approx(expected, rel=1e-9)
+    threshold = math.sqrt(values[-1] * max(values))
+    if threshold > values[-1] * (1 + 1e-9):
+        assert curve.at(curve.time_at(threshold)) == pytest.approx(threshold, rel=1e-6)
+
+
+def test_at_outside_the_times_is_refused():
+    curve = DivergenceCurve((0.1, 0.3), (1.0, 0.0))
+    for t in (0.0999, 0.3001, math.nan):
+        with pytest.raises(ValueError, match=r"the curve is known for t in \[0.1, 0.3\], got"):
+            curve.at(t)
+    assert curve.at(0.3) == 0.0 and curve.at(0.2) == pytest.approx(1e-150)
+    assert DivergenceCurve((0.5,), (2.0,)).at(0.5) == 2.0
+
+
 def test_a_curve_that_rises_again_gives_its_last_crossing():
     curve = DivergenceCurve((0.1, 0.2, 0.3, 0.4, 0.5), (1.0, 1e-4, 1.0, 1e-2, 1e-3))
     assert curve.time_at(1e-2) == pytest.approx(0.4)
@@ -346,3 +460,6 @@ def test_curves_that_are_none_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             DivergenceCurve(times, values, stderr)
+    bare = DivergenceCurve((0.1, 0.2), (2.0, 1.0))
+    assert bare.stderr is bare.sde is bare.parts is None
+    assert bare == DivergenceCurve((0.1, 0.2), (2.0, 1.0), None, VE(), ComplementParts(3, 1.0, ((1.0, 1.0),) * 3))

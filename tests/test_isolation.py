@@ -5,7 +5,20 @@ import sys
 
 import pytest
 
-FOREIGN = ("torch", "jax", "matplotlib", "sympy", "PIL", "diffusers", "accelerate", "sklearn", "skimage", "hypothesis")
+FOREIGN = (
+    "torch",
+    "jax",
+    "matplotlib",
+    "sympy",
+    "PIL",
+    "diffusers",
+    "accelerate",
+    "sklearn",
+    "skimage",
+    "pywt",
+    "dask",
+    "hypothesis",
+)
 
 IMPORT = "import subspace_sde, subspace_sde.oracles, subspace_sde.losses, subspace_sde.scores, subspace_sde.testing"
 NUMPY_ONLY = """

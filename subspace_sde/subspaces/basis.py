@@ -106,26 +106,27 @@ def orthonormal(u: Matrix, eps: float, columns: str) -> Matrix:
     d, n = u.shape
     if n > d:
         raise ValueError(f"{columns} cannot be orthonormal: they are {n} vectors of length {d}")
-    off = _off(u.T @ u)
+    gram = u.T @ u
+    off = _off(gram)
     if not off <= eps**0.5:
         raise ValueError(
             f"{columns} are not orthonormal: UᵀU differs from the identity by {off:.1e}; "
             "Basis.spanning(vectors) or np.linalg.qr makes them so"
         )
-    return polished(u)
+    return polished(u, gram)
 
 
-def polished(u: Matrix) -> Matrix:
+def polished(u: Matrix, gram: Matrix | None = None) -> Matrix:
     """The polar factor of a matrix that is orthonormal in float32, say: it is so in float64 and has the same span.
 
-    Newton's iteration. A matrix that is orthonormal already comes back bit for bit.
+    Newton's iteration. A matrix that is orthonormal already comes back bit for bit. `gram` is UᵀU, if it is known.
     """
     u, identity = np.ascontiguousarray(u), np.eye(u.shape[1])
     for _ in range(4):
-        gram = u.T @ u
+        gram = u.T @ u if gram is None else gram
         if _off(gram) <= 32 * np.finfo(np.float64).eps:  # it ends at about 4, and numpy's qr leaves about 6
             break
-        u = u @ (1.5 * identity - 0.5 * gram)
+        u, gram = u @ (1.5 * identity - 0.5 * gram), None
     return u
 
 

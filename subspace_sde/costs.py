@@ -1,0 +1,105 @@
+"""What one evaluation of the network on a level costs: models for `subspace_sde.plan`.
+
+A cost is any function of the level's subspace, in any unit, since a plan compares it with the full space's. Those here
+count pixels, or take the networks themselves and a clock or a library that counts floating-point operations.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from .arrays import Score
+from .backend import Noise, backend_of
+from .subspaces import Subspace
+
+
+def pixels(subspace: Subspace) -> float:
+    """n_k, the dimension: right for a network whose work is proportional to its input.
+
+    >>> from subspace_sde import LowPass
+    >>> pixels(LowPass((3, 32, 32), 16))
+    768.0
+    """
+    return float(subspace.dim)
+
+
+def power(exponent: float) -> Callable[[Subspace], float]:
+    """n_k to that power: below 1 for networks that small inputs leave idle, 2 for attention over all pixels.
+
+    >>> from subspace_sde import LowPass
+    >>> power(0.5)(LowPass((64,), 16, axes=(-1,)))
+    4.0
+    """
+    return lambda subspace: pixels(subspace) ** exponent
+
+
+def seconds(
+    score_of: Callable[[Subspace], Score], num: int, like: Any, t: float, repeats: int = 7
+) -> Callable[[Subspace], float]:
+    """The median time of one call of the level's score, measured once for each shape of coordinates.
+
+    Parameters
+    ----------
+    score_of: the score of a level (untrained will do: it is the time that counts).
+    num: samples in the batch.
+    like: an array whose library, device and dtype are used.
+    t: a time at which the scores can be called.
+    repeats: calls that are timed, after one that warms up.
+
+    >>> import numpy as np
+    >>> from subspace_sde import LowPass
+    >>> cost = seconds(lambda level: lambda x, t: -x, num=2, like=np.zeros(()), t=0.5)
+    >>> cost(LowPass((64,), 16, axes=(-1,))) > 0
+    True
+    """
+
+    def measured(subspace: Subspace) -> float:
+        score, x, backend = score_of(subspace), Noise(0, (num,), like).normal(subspace.shape), backend_of(like)
+        taken = []
+        with backend.no_grad():
+            for _ in range(repeats + 1):
+                backend.synchronize(x)
+                started = time.perf_counter()
+                score(x, t)
+                backend.synchronize(x)
+                taken.append(time.perf_counter() - started)
+        return median(taken[1:])
+
+    return _once_a_shape(measured)
+
+
+def flops(score_of: Callable[[Subspace], Score], like: Any, t: float) -> Callable[[Subspace], float]:
+    """The floating-point operations of one call of the level's score on one sample, as torch's own counter counts them.
+
+    `score_of`, `like` (a torch array) and `t` are those of `seconds`. Operations that torch does not count (all but
+    products and convolutions) are not in the figure; a score that shows none is a ValueError.
+    """
+
+    def counted(subspace: Subspace) -> float:
+        from torch.utils.flop_counter import FlopCounterMode
+
+        x = Noise(0, (1,), like).normal(subspace.shape)
+        with backend_of(like).no_grad(), FlopCounterMode(display=False) as counter:
+            score_of(subspace)(x, t)
+        found = float(counter.get_total_flops())
+        if not found:
+            raise ValueError(
+                f"torch counted no operations in the score of {subspace!r}: it counts those of torch alone"
+            )
+        return found
+
+    return _once_a_shape(counted)
+
+
+def _once_a_shape(cost: Callable[[Subspace], float]) -> Callable[[Subspace], float]:
+    known: dict[tuple[int, ...], float] = {}
+
+    def remembered(subspace: Subspace) -> float:
+        if subspace.shape not in known:
+            known[subspace.shape] = cost(subspace)
+        return known[subspace.shape]
+
+    return remembered

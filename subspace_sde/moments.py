@@ -1,0 +1,326 @@
+"""Streaming statistics: one pass over data that do not fit in memory, merged over chunks, devices and processes.
+
+Each accumulator keeps a count, a mean and a sum of squares Σ q(x − mean), q quadratic. Two of them merge exactly (Chan,
+Golub and LeVeque 1979): S = S₁ + S₂ + n₁n₂/(n₁ + n₂) q(mean₂ − mean₁). Nothing is ever squared about the origin and
+every sum is taken in float64, so that neither float32 data, nor many samples, nor a large mean loses digits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import chain
+from math import prod
+from typing import Any, Self, TypeVar
+
+import array_api_compat
+import numpy as np
+from scipy.linalg import get_blas_funcs
+
+from .arrays import batches, namespace, on_host
+from .backend import backend_of
+from .oracles import DCTGaussian, Gaussian, dct_basis
+from .subspaces import Identity, PatchBasis
+from .subspaces.base import sizes
+from .subspaces.patches import edges_of
+
+_ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
+_CACHED = 1024  # rows that one matrix product takes at its fastest
+
+
+class Moments(ABC):
+    """What the accumulators share: `update`, `merge`, `reduce` and `result`.
+
+    A subclass says what is squared: `_features` of each sample, linear in it, and `_squares`, the sum of q over them.
+
+    Attributes
+    ----------
+    shape: the trailing shape of the data.
+    samples: how many were taken in.
+    count: how many features of them; one a sample, except for patches.
+    """
+
+    def __init__(self, shape: Sequence[int], feature_shape: Sequence[int] | None = None) -> None:
+        self.shape = sizes("shape", shape)
+        self.samples = self.count = 0
+        self._mean = np.zeros(self.shape if feature_shape is None else tuple(feature_shape))
+        self._scatter: Any = 0.0  # Σ q(x − mean), float64 on the host
+
+    def _features(self, x: Any, xp: Any) -> Any:
+        """(n, *shape) to the n features whose squares are summed."""
+        return x
+
+    @abstractmethod
+    def _squares(self, y: Any, xp: Any) -> Any:
+        """Σ q(y) over the first axis of y, in float64 where the device knows it."""
+
+    def update(self, batch: Any) -> Self:
+        """Take in a batch of shape (*batch, *shape), of numpy, torch or Dask; returns itself.
+
+        Raises ValueError for NaN or infinity, integers, or another trailing shape; nothing is taken in then.
+        """
+        if array_api_compat.is_dask_array(batch):
+            for part in batches(batch):
+                self.update(part)
+            return self
+        Identity(self.shape).restrict(batch)  # checks
+        xp, backend = namespace(batch), backend_of(batch)
+        with backend.no_grad():
+            x = xp.reshape(batch, (-1, *self.shape))
+            blocks = [self._features(x[start : start + _ROWS], xp) for start in range(0, int(x.shape[0]), _ROWS)]
+            means = [_mean(y, xp) for y in blocks]
+            if not all(np.all(np.isfinite(mean)) for mean in means):
+                last = self.samples + int(x.shape[0]) - 1
+                raise ValueError(f"the data hold NaN or infinity, among the samples {self.samples} to {last}")
+            for y, mean in zip(blocks, means):
+                # about the mean in the precision of y: what that rounds, squared, is far below the rounding of y
+                centred = y - backend.from_numpy(mean, y)
+                self._meet(int(y.shape[0]), mean)
+                self._add(centred, xp)
+            self.samples += int(x.shape[0])
+        return self
+
+    def _meet(self, n: int, mean: np.ndarray[Any, Any]) -> None:
+        """Count n features of that mean: the squares between the two means, and the mean of all."""
+        if self.count:
+            shift = mean - self._mean
+            self._add(shift[None], np, self.count * n / (self.count + n))
+            mean = self._mean + shift * (n / (self.count + n))
+        self._mean, self.count = mean, self.count + n
+
+    def _add(self, y: Any, xp: Any, weight: float = 1.0) -> None:
+        """Add weight · Σ q(y) to the sum of squares."""
+        self._scatter = self._scatter + weight * _host(self._squares(y, xp))
+
+    def merge(self, other: Self) -> Self:
+        """Take in what `other` has taken in, as if it had been one pass; returns itself, and `other` stays as it was.
+
+        Raises TypeError for another kind of statistics, ValueError for those of other arrays.
+        """
+        if type(other) is not type(self):
+            raise TypeError(f"{type(self).__name__} merges its own kind, got {type(other).__name__}")
+        if self._about() != other._about():
+            raise ValueError(f"statistics of {other._about()} cannot be merged into those of {self._about()}")
+        if other.count:
+            self._meet(other.count, other._mean)
+            self._scatter = self._scatter + other._scatter
+            self.samples += other.samples
+        return self
+
+    def reduce(self, group: Any = None) -> Self:
+        """Merge the statistics of all processes of a `torch.distributed` group, on each of them; returns itself."""
+        import torch
+        import torch.distributed as dist
+
+        place = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else "cpu"
+
+        def total(value: Any) -> np.ndarray[Any, Any]:
+            tensor = torch.as_tensor(np.ascontiguousarray(value, dtype=np.float64), device=place)
+            dist.all_reduce(tensor, group=group)
+            found: np.ndarray[Any, Any] = tensor.cpu().numpy()
+            return found
+
+        count, samples = (int(n) for n in total([self.count, self.samples]))
+        if count:
+            mean = total(self.count * self._mean) / count
+            self._scatter = total(self._scatter + self.count * self._squares((self._mean - mean)[None], np))
+            self.count, self.samples, self._mean = count, samples, mean
+        return self
+
+    def result(self, center: bool = True) -> Any:
+        """The mean of q, about the mean of the data or, with ``center=False``, about the origin; numpy float64."""
+        self._check()
+        found: np.ndarray[Any, Any] = self._scatter / self.count
+        return found if center else found + self._squares(self._mean[None], np)
+
+    @property
+    def mean(self) -> np.ndarray[Any, Any]:
+        """The mean of what is squared."""
+        self._check()
+        return self._mean.copy()
+
+    def _about(self) -> Any:
+        return self.shape
+
+    def _check(self) -> None:
+        if not self.count:
+            raise ValueError("no data: nothing was taken in")
+
+
+_M = TypeVar("_M", bound=Moments)
+
+
+def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
+    """The statistics of `data`: an array (N, *shape) of numpy, torch or Dask, or any iterable of batches, read once.
+
+    Parameters
+    ----------
+    make: gives an empty accumulator for data of a shape: `Covariance`, ``lambda shape: PatchCovariance(shape, 4)``, …
+    data: statistics that `make` would give are returned as they are.
+
+    >>> accumulate(Covariance, np.asarray([[1.0, 0.0], [3.0, 0.0]])).result().tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+    stream = iter(batches(data))
+    first = next(stream, None)
+    if first is None:
+        raise ValueError("no data: nothing was taken in")
+    namespace(first)
+    moments = make(tuple(first.shape[1:]))
+    for batch in chain([first], stream):
+        moments.update(batch)
+    moments._check()
+    return moments
+
+
+class Covariance(Moments):
+    """The full covariance of arrays of that shape, d × d numbers; see `PowerSpectrum` where that is too many.
+
+    float32 samples on the host are multiplied in float32, 4096 at a time, and summed in float64.
+
+    Attributes
+    ----------
+    single: True if any of the samples were float32, and nothing finer than that can be read from them.
+
+    >>> Covariance((2,)).update(np.asarray([[1.0, 0.0], [3.0, 4.0]])).result().tolist()
+    [[1.0, 2.0], [2.0, 4.0]]
+    """
+
+    # the sum of squares holds the upper triangle alone: half the work
+
+    def __init__(self, shape: Sequence[int], feature_shape: Sequence[int] | None = None) -> None:
+        super().__init__(shape, feature_shape)
+        self.single = False
+
+    def merge(self, other: Self) -> Self:
+        super().merge(other)
+        self.single |= other.single
+        return self
+
+    def _squares(self, y: Any, xp: Any) -> Any:
+        rows = xp.reshape(y, (y.shape[0], -1))
+        if on_host(rows):
+            host = _rows(rows)
+            return _gram(host)
+        rows = as_float64(rows, xp)
+        return xp.matmul(xp.matrix_transpose(rows), rows)
+
+    def _add(self, y: Any, xp: Any, weight: float = 1.0) -> None:
+        self.single |= y.dtype != xp.float64
+        if not on_host(y):
+            return super()._add(y, xp, weight)
+        rows = _rows(xp.reshape(y, (y.shape[0], -1)))
+        if np.isscalar(self._scatter):
+            self._scatter = np.zeros((rows.shape[1],) * 2, order="F")
+        if rows.dtype == np.float64:
+            self._scatter = _gram(rows, weight, self._scatter)
+        else:
+            self._scatter += _gram(rows, weight)
+        return None
+
+    def upper(self, center: bool = True) -> np.ndarray[Any, Any]:
+        """`result`, of which the upper triangle alone holds anything."""
+        self._check()
+        upper: np.ndarray[Any, Any] = self._scatter / self.count
+        return upper if center else _gram(_rows(self._mean.reshape(1, -1)), onto=upper)
+
+    def result(self, center: bool = True) -> np.ndarray[Any, Any]:
+        """The covariance (d, d), or the second moment with ``center=False``."""
+        upper = np.triu(self.upper(center))
+        upper += np.triu(upper, 1).T
+        return upper
+
+    def gaussian(self, center: bool = True) -> Gaussian:
+        """The Gaussian of this mean and covariance; of mean zero and this second moment with ``center=False``."""
+        mean = self.mean if center else np.zeros(self.shape)
+        return Gaussian(mean.reshape(self.shape), self.result(center))
+
+
+class PatchCovariance(Covariance):
+    """The covariance of the patches of each sample: all leading axes times a patch over the last ones (`PatchBasis`).
+
+    All patches count alike, wherever they lie; `count` is their number and `mean` their common mean.
+
+    >>> PatchCovariance((1, 4, 4), 2).update(np.ones((3, 1, 4, 4))).result(center=False).shape
+    (4, 4)
+    """
+
+    def __init__(self, shape: Sequence[int], patch: int | Sequence[int]) -> None:
+        self.patch = edges_of(patch, len(tuple(shape)))
+        numbers = prod(tuple(shape)[: -len(self.patch)]) * prod(self.patch)
+        self._whole = PatchBasis(shape, self.patch, np.eye(numbers))  # its coordinates are the patches themselves
+        super().__init__(shape, (numbers,))
+
+    def _features(self, x: Any, xp: Any) -> Any:
+        cut = xp.moveaxis(self._whole._restrict(as_float64(x, xp), xp), 1, -1)
+        return xp.reshape(cut, (-1, cut.shape[-1]))
+
+    def gaussian(self, center: bool = True) -> Gaussian:
+        """The Gaussian of a patch, over vectors."""
+        return Gaussian(self.mean if center else np.zeros(self._mean.shape), self.result(center))
+
+    def _about(self) -> Any:
+        return self.shape, self.patch
+
+
+class PowerSpectrum(Moments):
+    """The variance of each DCT-II coefficient over all axes (channels too), for data too large for a covariance.
+
+    `mean` holds the mean of the coefficients. Memory: a few arrays of the data's shape, and the batch in float64.
+
+    >>> PowerSpectrum((4,)).update(np.ones((2, 4))).result(center=False).round(6).tolist()
+    [4.0, 0.0, 0.0, 0.0]
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__(shape)
+        self._dct = dct_basis(self.shape)
+
+    def _features(self, x: Any, xp: Any) -> Any:
+        return self._dct._restrict(as_float64(x, xp), xp)
+
+    def _squares(self, y: Any, xp: Any) -> Any:
+        return xp.sum(y * y, axis=0)
+
+    def gaussian(self, center: bool = True) -> DCTGaussian:
+        """The Gaussian whose DCT coefficients are independent, with these means and variances."""
+        mean = self._dct.embed(self.mean) if center else np.zeros(self.shape)
+        return DCTGaussian(mean, self.result(center))
+
+
+def as_float64(x: Any, xp: Any) -> Any:
+    """`x` in float64, except on devices such as Apple's GPUs, which know none."""
+    return xp.astype(x, xp.float64, copy=False) if _has_float64(x) else x
+
+
+def _has_float64(x: Any) -> bool:
+    return not str(getattr(x, "device", "cpu")).startswith("mps")
+
+
+def _mean(y: Any, xp: Any) -> np.ndarray[Any, Any]:
+    wide = {"dtype": xp.float64} if _has_float64(y) else {}
+    total: np.ndarray[Any, Any] = backend_of(y).to_numpy(xp.sum(y, axis=0, **wide)).astype(np.float64)
+    return total / int(y.shape[0])
+
+
+def _rows(x: Any) -> np.ndarray[Any, Any]:
+    """An array on the host, of any library, as rows that lie one behind the other, float32 or float64."""
+    rows = x if isinstance(x, np.ndarray) else backend_of(x).to_numpy(x)
+    return np.ascontiguousarray(rows, dtype=np.float64 if rows.dtype == np.float64 else np.float32)
+
+
+def _gram(
+    rows: np.ndarray[Any, Any], weight: float = 1.0, onto: np.ndarray[Any, Any] | None = None
+) -> np.ndarray[Any, Any]:
+    """weight · rowsᵀrows, its upper triangle, by columns; added to `onto` in place where that is given."""
+    syrk = get_blas_funcs("syrk", (rows,))
+    for start in range(0, len(rows), _CACHED):
+        part = rows[start : start + _CACHED].T
+        onto = syrk(weight, part) if onto is None else syrk(weight, part, beta=1.0, c=onto, overwrite_c=True)
+    assert onto is not None
+    return onto
+
+
+def _host(x: Any) -> np.ndarray[Any, Any]:
+    """A copy in numpy's float64."""
+    return np.array(x if isinstance(x, np.ndarray) else backend_of(x).to_numpy(x), dtype=np.float64)

@@ -1,0 +1,255 @@
+"""Which subspaces, and when: the chain of levels and times that costs least at a given threshold on D_F(U_{k|0}).
+
+A candidate may be used from the time t_k on at which its curve has fallen to the threshold, whatever the other levels
+are. So the cost of a chain is a sum over its stages, and the best chain a shortest path: no chain is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .costs import pixels
+from .divergence import DivergenceCurve
+from .sdes import IsotropicSDE
+from .specification import build, specify
+from .subspaces import Identity, NestedSubspaces, Subspace
+
+Cost: TypeAlias = Callable[[Subspace], float]
+"""What one evaluation of the network on that level costs, in any unit: see `subspace_sde.costs`."""
+
+_FORMAT = "subspace_sde plan 1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Levels and times, and what they promise: ``SubspaceSDE.fit(plan.sde, plan.subspaces, plan.times, data)``.
+
+    Attributes
+    ----------
+    sde: the process.
+    subspaces: V_0 ⊃ V_1 ⊃ … ⊃ V_K.
+    times: t_1 < … < t_K.
+    shares: of the solver's steps, spent on level k = 0 … K; they sum to 1.
+    costs: of one evaluation on level k = 0 … K, the full model's taken as 1.
+    threshold: on D_F(U_{k|0}; t_k).
+    divergences: D_F(U_{k|0}; t_k), k = 1 … K: what was compared with the threshold.
+    injections: D_F(U_{k|k-1}; t_k), the error of each actual injection; None where the curves cannot tell.
+    """
+
+    sde: IsotropicSDE
+    subspaces: NestedSubspaces
+    times: tuple[float, ...]
+    shares: tuple[float, ...]
+    costs: tuple[float, ...]
+    threshold: float
+    divergences: tuple[float, ...]
+    injections: tuple[float, ...] | None = None
+
+    @property
+    def cost(self) -> float:
+        """The expected cost of sampling, the full model's taken as 1."""
+        return sum(share * cost for share, cost in zip(self.shares, self.costs))
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan as JSON, whole or not at all. Raises TypeError for a subspace of another package."""
+        path = Path(path)
+        content = {"format": _FORMAT, "cost": self.cost, **vars(self)}
+        content |= {"sde": specify(self.sde), "subspaces": specify(self.subspaces)}
+        text, fresh = json.dumps(content, indent=1), path.with_name(path.name + ".new")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text)
+        os.replace(fresh, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """The plan in a file that `save` wrote; a ValueError for any other file."""
+        try:
+            content = json.loads(Path(path).read_text())
+            if content.pop("format") != _FORMAT:
+                raise ValueError("it says so itself")
+            content.pop("cost")
+            content |= {name: build(content[name]) for name in ("sde", "subspaces")}
+            found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+            return cls(**found)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} holds no plan of subspace_sde: {error}") from error
+
+
+def plan(
+    subspaces: Sequence[Subspace],
+    curves: Sequence[DivergenceCurve],
+    threshold: float,
+    cost: Cost = pixels,
+    max_levels: int | None = None,
+    multiple_of: int = 1,
+    price: float = 0.0,
+    grid: Sequence[float] | None = None,
+) -> Plan:
+    """The chain of the given subspaces, and the times, whose expected cost is least; proved optimal, not searched for.
+
+    Parameters
+    ----------
+    subspaces: candidates of one space, of any kinds; those that nest may follow each other.
+    curves: D_F(U_{k|0}; t) of each, from `gaussian_divergence` or from `orthogonal_fisher_divergence`.
+    threshold: a level is used from the time on at which its curve stays at or below this.
+    cost: of one evaluation on a level, as a function of its subspace; see `subspace_sde.costs`.
+    max_levels: proper subspaces at most, K ≤ max_levels.
+    multiple_of: leaves out candidates with an axis that got shorter and is no multiple of this (a U-Net's halvings);
+        coordinates with another number of axes than the data have no sizes and stay.
+    price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
+    grid: the times, from T down to t_min, whose steps will be used; without it the SDE's own grid.
+
+    Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or ≤ 0.
+
+    >>> from subspace_sde import VE, LowPass
+    >>> from subspace_sde.closed_form import gaussian_divergence
+    >>> from subspace_sde.oracles import DCTGaussian
+    >>> smooth = DCTGaussian(np.zeros(16), 1 / np.arange(1, 17) ** 2)
+    >>> candidates = [LowPass((16,), n, axes=(-1,)) for n in range(1, 16)]
+    >>> best = plan(candidates, gaussian_divergence(smooth, VE(), candidates), 3e-3, max_levels=2)
+    >>> best.subspaces, round(best.cost, 2)
+    (NestedSubspaces((16,) ⊃ (7,) ⊃ (1,)), 0.48)
+    """
+    if len(subspaces) != len(curves) or not subspaces:
+        raise ValueError(f"give one curve for each subspace, at least one: got {len(curves)} for {len(subspaces)}")
+    if max_levels is not None and max_levels < 0:
+        raise ValueError(f"max_levels must not be negative, got {max_levels}")
+    if multiple_of < 1 or not price >= 0:
+        raise ValueError(f"multiple_of must be at least 1 and price must not be negative, got {multiple_of}, {price}")
+    spaces = {u.ambient_shape for u in subspaces}
+    if len(spaces) > 1:
+        raise ValueError(f"the candidates lie in different spaces: arrays of shapes {sorted(spaces)}")
+    sde = _sde_of(curves)
+    chosen = [i for i, u in enumerate(subspaces) if _divisible(u, multiple_of)]
+    if not chosen:
+        raise ValueError(f"no candidate's sizes are multiples of {multiple_of}")
+    times = {i: t for i in chosen if (t := _time(curves[i], threshold)) is not None}
+    if not times:
+        best = min(chosen, key=lambda i: curves[i].values[-1])
+        raise ValueError(
+            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is "
+            f"{curves[best].values[-1]:.3g}, by {subspaces[best]!r} at t = {curves[best].times[-1]:g}"
+        )
+    whole = Identity(subspaces[0].ambient_shape)
+    full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}
+    if not (full > 0 and all(c > 0 for c in prices.values())):
+        raise ValueError("the cost of an evaluation must be positive on every level")
+    costs = {i: c / full for i, c in prices.items()}
+    steps = _steps_until(sde, grid)
+    reached = {i: steps(t) for i, t in times.items()}
+
+    @cache
+    def nests(outer: int, inner: int) -> bool:
+        if subspaces[inner].dim >= subspaces[outer].dim:
+            return False
+        try:
+            subspaces[inner].within(subspaces[outer])
+        except ValueError:
+            return False
+        return True
+
+    @cache
+    def best_from(i: int, further: int) -> tuple[float, tuple[int, ...]]:
+        """The least cost from t_i on, and the chain, with U_i first and at most `further` levels behind it."""
+        tail: tuple[int, ...] = ()
+        value = costs[i] * (1 - reached[i])
+        for total, j in sorted(later(i, further)):
+            if total >= value:
+                break
+            if nests(i, j):
+                value, tail = total, best_from(j, further - 1)[1]
+                break
+        return value + price, (i, *tail)
+
+    def later(i: int, further: int) -> list[tuple[float, int]]:
+        behind = [j for j in times if reached[j] > reached[i] and costs[j] < costs[i]] if further else []
+        return [(costs[i] * (reached[j] - reached[i]) + best_from(j, further - 1)[0], j) for j in behind]
+
+    most = len(times) if max_levels is None else max_levels
+    chains = [(reached[i] + best_from(i, most - 1)[0], best_from(i, most - 1)[1]) for i in times] if most else []
+    _, chain = min([(1.0, ()), *chains])
+    return _made(sde, whole, chain, subspaces, curves, times, reached, costs, threshold)
+
+
+def _made(
+    sde: IsotropicSDE,
+    whole: Subspace,
+    chain: Sequence[int],
+    subspaces: Sequence[Subspace],
+    curves: Sequence[DivergenceCurve],
+    times: dict[int, float],
+    reached: dict[int, float],
+    costs: dict[int, float],
+    threshold: float,
+) -> Plan:
+    levels = [subspaces[i] for i in chain]
+    nested = NestedSubspaces.from_subspaces(levels) if levels else NestedSubspaces([], ambient_shape=whole.shape)
+    ends = [0.0, *(reached[i] for i in chain), 1.0]
+    injections = None
+    if all(curves[i].parts is not None for i in chain):
+        pairs = zip([None, *chain], chain)
+        steps = [curves[i] if j is None else curves[i].within(curves[j]) for j, i in pairs]
+        injections = tuple(curve.at(times[i]) for curve, i in zip(steps, chain))
+    return Plan(
+        sde,
+        nested,
+        tuple(times[i] for i in chain),
+        tuple(b - a for a, b in zip(ends, ends[1:])),
+        (1.0, *(costs[i] for i in chain)),
+        float(threshold),
+        tuple(curves[i].at(times[i]) for i in chain),
+        injections,
+    )
+
+
+def _sde_of(curves: Sequence[DivergenceCurve]) -> IsotropicSDE:
+    found = {json.dumps(_spec(c.sde), sort_keys=True): c.sde for c in curves}
+    sde = next(iter(found.values()))
+    if len(found) > 1 or sde is None:
+        raise ValueError("a plan needs curves that all carry the same SDE: DivergenceCurve(times, values, sde=sde)")
+    return sde
+
+
+def _spec(sde: IsotropicSDE | None) -> Any:
+    try:
+        return None if sde is None else specify(sde)
+    except TypeError:  # one of the user's own
+        return id(sde)
+
+
+def _divisible(subspace: Subspace, number: int) -> bool:
+    if len(subspace.shape) != len(subspace.ambient_shape):
+        return True
+    return all(n % number == 0 for n, whole in zip(subspace.shape, subspace.ambient_shape) if n < whole)
+
+
+def _time(curve: DivergenceCurve, threshold: float) -> float | None:
+    """The first time inside (t_min, T) from which the curve stays at or below the threshold."""
+    if not threshold > 0:
+        raise ValueError(f"the threshold must be positive, got {threshold}")
+    try:
+        t = curve.time_at(threshold)
+    except ValueError:
+        return None
+    assert curve.sde is not None
+    if t <= curve.sde.t_min:  # met from the start; a process must begin in the full space
+        t = next((s for s in curve.times if s > curve.sde.t_min), curve.sde.T)
+    return t if t < curve.sde.T else None
+
+
+def _steps_until(sde: IsotropicSDE, grid: Sequence[float] | None) -> Callable[[float], float]:
+    """The share of the steps that lie below t."""
+    ends = [sde.t_min, sde.T] if grid is None else [float(t) for t in grid][::-1]
+    if len(ends) < 2 or not all(a < b for a, b in zip(ends, ends[1:])) or (ends[0], ends[-1]) != (sde.t_min, sde.T):
+        raise ValueError(f"a grid decreases strictly from T = {sde.T:g} to t_min = {sde.t_min:g}, got {grid}")
+    parameter = [float(sde.grid_parameter(t)) for t in ends]
+    share = np.linspace(0.0, 1.0, len(ends))
+    return lambda t: float(np.interp(sde.grid_parameter(t), parameter, share))

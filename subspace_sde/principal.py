@@ -1,0 +1,166 @@
+"""Principal components as subspaces: of whole samples (`pca`), or of their patches (`patch_pca`), from one pass.
+
+Both are linear subspaces; `center` says whether the directions are those of the covariance (about the data's mean) or
+of the second moment (about the origin).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from scipy.linalg import eigh
+
+from .arrays import batches, namespace
+from .backend import backend_of
+from .moments import Covariance, Moments, PatchCovariance, accumulate
+from .subspaces import Basis, PatchBasis
+from .subspaces.base import sizes
+from .subspaces.patches import edges_of
+
+
+def pca(data: Any, n_components: int, center: bool = True) -> Basis:
+    """The span of the leading principal components of the data, exact, by way of the covariance.
+
+    Parameters
+    ----------
+    data: (N, *shape) of numpy, torch or Dask, any iterable of batches (read once), or a `Covariance` of them.
+    n_components: n, the dimension of the subspace.
+    center: the directions of the covariance (about the data's mean) or, without it, of the second moment.
+
+    Returns
+    -------
+    A `Basis` of the arrays of that shape; coordinates (n,), the leading component first.
+
+    Raises ValueError where the data determine fewer than n directions: too few samples, or constant ones.
+
+    >>> x = np.asarray([[0.0, 1.0], [0.0, 3.0], [0.1, 2.0]])
+    >>> abs(pca(x, 1).matrix()).round(2)[:, 0] + 0.0
+    array([0., 1.])
+    """
+    moments = data if isinstance(data, Covariance) else accumulate(Covariance, data)
+    return Basis(_leading(moments, n_components, center), moments.shape)
+
+
+def patch_pca(data: Any, patch: int | Sequence[int], n_components: int, center: bool = True) -> PatchBasis:
+    """The principal components of the data's patches, one set for all of them (Patch-PCA of the paper's section 4.1).
+
+    Parameters
+    ----------
+    data: (N, *shape) of numpy, torch or Dask, any iterable of batches (read once), or a `PatchCovariance` of them.
+    patch: edge of a patch, one number for the last two axes or one for each of the last axes, as in `PatchBasis`.
+    n_components: m, the components kept of each patch.
+    center: about the mean of all patches, or about the origin.
+
+    Raises ValueError as `pca` does.
+
+    >>> x = np.random.default_rng(0).standard_normal((100, 3, 8, 8))
+    >>> patch_pca(x, 2, n_components=3).shape
+    (3, 4, 4)
+    """
+    moments = data if isinstance(data, PatchCovariance) else accumulate(partial(PatchCovariance, patch=patch), data)
+    if moments.patch != edges_of(patch, len(moments.shape)):
+        raise ValueError(f"these are statistics of patches of {moments.patch}, not of {patch}")
+    return PatchBasis(moments.shape, moments.patch, _leading(moments, n_components, center))
+
+
+def randomised_pca(
+    data: Any, n_components: int, center: bool = True, oversampling: int = 10, passes: int = 4, rng: int = 0
+) -> Basis:
+    """`pca` without the covariance, for n ≪ d: randomised subspace iteration (Halko, Martinsson and Tropp 2011).
+
+    Every pass multiplies the covariance with d × (n + oversampling) numbers, batch by batch; that is all the memory
+    it needs. What is captured falls short of `pca` by little after a few passes, least where the spectrum decays fast.
+
+    Parameters
+    ----------
+    data: (N, *shape), or a collection of batches that can be read several times.
+    n_components, center: as in `pca`.
+    oversampling: further directions that are followed and dropped at the end.
+    passes: over the data, at least 2; one more for the mean with `center`.
+    rng: seed of the first directions.
+
+    >>> x = np.random.default_rng(0).standard_normal((200, 30)) * 0.5 ** np.arange(30)
+    >>> exact, fast = pca(x, 3), randomised_pca(x, 3)
+    >>> bool(np.max(np.abs(exact.project(x) - fast.project(x))) < 1e-6)
+    True
+    """
+    if passes < 2:
+        raise ValueError(f"randomised PCA needs at least 2 passes over the data, got {passes}")
+    if isinstance(data, Iterator):
+        raise ValueError("randomised PCA reads the data several times: give an array or a list of batches, no iterator")
+    first = accumulate(_Mean, data)
+    shape, count, d, n = first.shape, first.count, prod(first.shape), _count(n_components)
+    mean = first.mean if center else np.zeros(shape)
+    _check_determined(n, d, count, center)
+    directions = np.random.default_rng(rng).standard_normal((d, min(d, n + oversampling)))
+    for _ in range(passes):
+        directions = np.linalg.qr(directions)[0]
+        product = np.zeros_like(directions)
+        for batch in batches(data):
+            xp, backend = namespace(batch), backend_of(batch)
+            rows = xp.reshape(batch - backend.from_numpy(mean, batch), (-1, d))
+            follow = xp.matmul(rows, backend.from_numpy(directions, rows))
+            product += _host(xp.matmul(xp.matrix_transpose(rows), follow))
+        last, directions = directions, product
+    # Rayleigh-Ritz on the last product: Q(QᵀCQ)Qᵀ stands for C
+    values, rotation = np.linalg.eigh(last.T @ directions / count)
+    _check_rank(values[::-1], n, center)
+    return Basis(_signed(last @ rotation[:, ::-1][:, :n]), shape)
+
+
+class _Mean(Moments):
+    """The mean alone."""
+
+    def _squares(self, y: Any, xp: Any) -> Any:
+        return xp.zeros(())
+
+
+def _leading(moments: Covariance, n_components: int, center: bool) -> np.ndarray[Any, Any]:
+    """The n leading eigenvectors (d, n) of what was accumulated."""
+    d, n = moments.mean.size, _count(n_components)
+    _check_determined(n, d, moments.count, center)
+    solve = partial(
+        eigh, lower=False, subset_by_index=[d - n, d - 1], driver="evr", overwrite_a=True, check_finite=False
+    )
+    if moments.single:  # half the time, and as much as float32 data know
+        values, vectors = solve(moments.upper(center).astype(np.float32))
+    if not moments.single or values[0] < 16 * np.finfo(np.float32).eps * values[-1]:
+        values, vectors = solve(moments.upper(center))
+    _check_rank(values[::-1], n, center)
+    return _signed(vectors[:, ::-1])
+
+
+def _count(n_components: int) -> int:
+    return sizes("n_components", (n_components,))[0]
+
+
+def _check_determined(n: int, d: int, count: int, center: bool) -> None:
+    if n > d:
+        raise ValueError(f"{n} components of data that have {d} dimensions: give at most {d}")
+    most = count - 1 if center else count
+    if n > most:
+        what = "about their mean" if center else "about the origin"
+        raise ValueError(f"{count} samples determine at most {most} directions {what}, not {n}: give more samples")
+
+
+def _check_rank(values: np.ndarray[Any, Any], n: int, center: bool) -> None:
+    """`values` the eigenvalues, the largest first; below the rounding of float64 there is nothing."""
+    rank = int(np.sum(values[:n] > 8 * np.finfo(np.float64).eps * values[0])) if values[0] > 0 else 0
+    if rank < n:
+        what = "vary in" if center else "fill"
+        raise ValueError(f"the data {what} {rank} directions alone, not {n}")
+
+
+def _signed(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Each column with its largest entry positive, so that a sign is never left to chance."""
+    largest = np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=0)[None], axis=0)
+    signed: np.ndarray[Any, Any] = vectors * np.sign(largest)
+    return signed
+
+
+def _host(x: Any) -> np.ndarray[Any, Any]:
+    return backend_of(x).to_numpy(x).astype(np.float64)

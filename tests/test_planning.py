@@ -1,0 +1,314 @@
+"""The plan against every chain there is, and what it promises against what a process then does."""
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from subspace_sde import (
+    EDM,
+    VE,
+    VP,
+    Basis,
+    DivergenceCurve,
+    Downsampling,
+    LowPass,
+    PatchBasis,
+    Plan,
+    Separable,
+    SubspaceSDE,
+    Wavelet,
+    gaussian_divergence,
+    orthogonal_fisher_divergence,
+    pca,
+    plan,
+)
+from subspace_sde.costs import flops, pixels, power, seconds
+from subspace_sde.moments import Covariance
+from subspace_sde.oracles import DCTGaussian
+from subspace_sde.sampling import stage_times
+
+SHAPE = (8, 8)
+CANDIDATES = [
+    *(LowPass(SHAPE, n) for n in (1, 2, 3, 5, 6, 7)),
+    LowPass(SHAPE, (4, 2)),
+    Downsampling(SHAPE, 2),
+    Downsampling(SHAPE, 4),
+    Wavelet(SHAPE, "haar", 3),
+    Basis(np.eye(64)[:, :40], SHAPE),
+    Basis(np.eye(64)[:, :9], SHAPE),
+]
+
+
+def nests(outer, inner):
+    u, w = outer.matrix(), inner.matrix()
+    return inner.dim < outer.dim and np.max(np.abs(w - u @ (u.T @ w))) < 1e-9
+
+
+NESTS = {(i, j): nests(u, w) for i, u in enumerate(CANDIDATES) for j, w in enumerate(CANDIDATES)}
+
+
+def exhaustive(times, sde, costs, price, max_levels, steps):
+    """The cheapest of all chains, by trying them; costs relative to the full space."""
+    best = (1.0, ())
+    order = sorted(times, key=times.get)
+    for k in range(1, max_levels + 1):
+        for chain in combinations(order, k):
+            rising = all(steps(times[a]) < steps(times[b]) for a, b in zip(chain, chain[1:]))
+            if not rising or not all(NESTS[a, b] for a, b in zip(chain, chain[1:])):
+                continue
+            ends = [0.0, *(steps(times[i]) for i in chain), 1.0]
+            levels = [1.0, *(costs[i] for i in chain)]
+            total = sum(c * (b - a) for c, a, b in zip(levels, ends, ends[1:])) + price * k
+            best = min(best, (total, chain))
+    return best
+
+
+def curve_to(sde, t, threshold):
+    """A curve that meets the threshold at t exactly."""
+    times = [s for s in (sde.t_min + (t - sde.t_min) / 2, t, t + (sde.T - t) / 2)]
+    return DivergenceCurve(tuple(times), (threshold * 10, threshold, threshold / 10), sde=sde)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    sde=st.sampled_from([VE(), VP(), EDM()]),
+    price=st.sampled_from([0.0, 0.02, 0.2]),
+    max_levels=st.integers(0, 4),
+    exponent=st.sampled_from([0.5, 1.0, 2.0]),
+    own=st.booleans(),
+)
+@settings(max_examples=150)
+def test_the_optimum_is_that_of_all_chains(seed, sde, price, max_levels, exponent, own):
+    rng = np.random.default_rng(seed)
+    # times at random, but mostly later for smaller subspaces, so that long chains compete; some candidates never meet
+    u = np.clip([rng.normal(0.9 - 0.8 * (c.dim / 64) ** 0.5, 0.15) for c in CANDIDATES], 0.02, 0.98)
+    ends = sde.grid_parameter(sde.t_min), sde.grid_parameter(sde.T)
+    times = {i: float(sde.from_grid_parameter(ends[0] + v * (ends[1] - ends[0]))) for i, v in enumerate(u)}
+    curves = [curve_to(sde, times[i], 1e-3) for i in range(len(CANDIDATES))]
+    for i in rng.choice(len(CANDIDATES), 2, replace=False):
+        curves[i] = DivergenceCurve((sde.grid(4)[2],), (1.0,), sde=sde)
+        del times[int(i)]
+    grid = np.sort(rng.uniform(sde.t_min, sde.T, 9))[::-1] if own else None
+    grid = None if grid is None else [sde.T, *grid.tolist(), sde.t_min]
+
+    def steps(t):
+        """The share of the steps below t, counted on the grid; a step that t cuts counts in part."""
+        if grid is None:
+            return (sde.grid_parameter(t) - ends[0]) / (ends[1] - ends[0])
+        whole = sum(s < t for s in grid) - 1
+        a, b = sorted(grid)[whole : whole + 2]
+        part = (sde.grid_parameter(t) - sde.grid_parameter(a)) / (sde.grid_parameter(b) - sde.grid_parameter(a))
+        return (whole + part) / (len(grid) - 1)
+
+    costs = {i: (c.dim / 64) ** exponent for i, c in enumerate(CANDIDATES)}
+    total, chain = exhaustive(times, sde, costs, price, max_levels, steps)
+    found = plan(CANDIDATES, curves, 1e-3, cost=power(exponent), max_levels=max_levels, price=price, grid=grid)
+    assert found.cost + price * len(found.times) == pytest.approx(total, abs=1e-12)
+    assert len(found.times) <= max_levels
+    # and it is the chain, unless two cost the same
+    np.testing.assert_allclose(found.times, [times[i] for i in chain], rtol=1e-9)
+    for t, i, level in zip(found.times, chain, found.subspaces[1:]):
+        u, w = CANDIDATES[i].matrix(), level.matrix()
+        np.testing.assert_allclose(w @ w.T, u @ u.T, atol=1e-10)
+        assert steps(t) == pytest.approx(sum(found.shares[: found.times.index(t) + 1]), abs=1e-12)
+
+
+def spectrum(slope=3.0):
+    frequency = np.sqrt(np.add.outer(np.arange(8.0) ** 2, np.arange(8.0) ** 2))
+    return DCTGaussian(np.zeros(SHAPE), 1 / (1 + frequency) ** slope)
+
+
+@pytest.mark.parametrize("sde", [VE(), VP(), EDM()], ids=repr)
+def test_what_a_plan_promises(sde):
+    gaussian, threshold = spectrum(), 1e-3
+    curves = gaussian_divergence(gaussian, sde, CANDIDATES)
+    found = plan(CANDIDATES, curves, threshold, max_levels=3)
+    assert len(found.times) >= 2
+    whole, *levels = found.subspaces
+    assert sum(found.shares) == pytest.approx(1, abs=1e-12) and len(found.shares) == len(levels) + 1
+    assert found.costs == tuple(level.dim / 64 for level in found.subspaces)
+    # the divergences at t_k, from the closed form at those very times; they were interpolated between 199 of them
+    for k, (t, level) in enumerate(zip(found.times, levels), start=1):
+        exact = gaussian_divergence(gaussian, sde, [level], [t])[0].values[0]
+        assert found.divergences[k - 1] == pytest.approx(threshold, rel=1e-9)
+        assert exact == pytest.approx(threshold, rel=5e-3)
+        step = gaussian_divergence(gaussian, sde, [level], [t], within=found.subspaces[k - 1])[0].values[0]
+        assert found.injections[k - 1] == pytest.approx(step, rel=1e-2)
+    # the shares are those of the steps that `sample` takes
+    process = SubspaceSDE.fit(found.sde, found.subspaces, found.times, gaussian.sample(50, rng=0))
+    counts = [len(times) - 1 for times in stage_times(process, 1000)]
+    np.testing.assert_allclose(np.asarray(counts) / 1000, found.shares, atol=1e-3)
+
+
+def test_a_smaller_threshold_costs_more_and_limits_cost_more():
+    sde = VE()
+    curves = gaussian_divergence(spectrum(), sde, CANDIDATES)
+    costs = [plan(CANDIDATES, curves, v).cost for v in (1e-4, 1e-3, 1e-2, 1e-1)]
+    assert costs == sorted(costs, reverse=True) and costs[0] < 1
+    free = [plan(CANDIDATES, curves, 1e-3, max_levels=k).cost for k in range(5)]
+    assert free == sorted(free, reverse=True) and free[0] == 1.0
+    dear = [len(plan(CANDIDATES, curves, 1e-3, price=p).times) for p in (0.0, 0.02, 0.1, 1.0)]
+    assert dear == sorted(dear, reverse=True) and dear[-1] == 0
+
+
+def test_sizes_that_a_network_can_halve():
+    curves = gaussian_divergence(spectrum(), VE(), CANDIDATES)
+    found = plan(CANDIDATES, curves, 1e-3, multiple_of=2)
+    assert found.times and all(n % 2 == 0 for level in found.subspaces for n in level.shape if len(level.shape) == 2)
+    # colours are left alone, and so do not count; patches make channels of what they keep
+    colour = LowPass((3, 8, 8), 4)
+    flat = DCTGaussian(np.zeros((3, 8, 8)), np.ones((3, 8, 8)))
+    assert plan([colour], gaussian_divergence(flat, VE(), [colour]), 1e-3, multiple_of=4).times
+    patches = PatchBasis((3, 8, 8), 2, np.linalg.qr(np.random.default_rng(0).standard_normal((12, 3)))[0])
+    assert plan([patches], gaussian_divergence(flat, VE(), [patches]), 1e-3, multiple_of=4).times
+    with pytest.raises(ValueError, match="no candidate's sizes are multiples of 3"):
+        plan([colour], gaussian_divergence(flat, VE(), [colour]), 1e-3, multiple_of=3)
+
+
+def test_curves_of_a_network_serve_as_well():
+    gaussian, sde = spectrum(), VE()
+    x0, times = gaussian.sample(2000, rng=0), np.linspace(0.05, 0.95, 40)
+    curves = orthogonal_fisher_divergence(gaussian.score(sde), x0, sde, CANDIDATES, times)
+    measured = plan(CANDIDATES, curves, 3e-3, max_levels=2)
+    exact = plan(CANDIDATES, gaussian_divergence(gaussian, sde, CANDIDATES), 3e-3, max_levels=2)
+    assert measured.cost == pytest.approx(exact.cost, abs=0.01)
+    assert measured.injections is not None and max(measured.injections) > 0
+
+
+def test_pca_ranks_mix_with_what_contains_them():
+    x = spectrum().sample(500, rng=1)
+    moments = Covariance(SHAPE).update(x)
+    candidates = [pca(moments, n) for n in (40, 20, 10, 5)]
+    found = plan(candidates, gaussian_divergence(moments.gaussian(), VE(), candidates), 3e-3)
+    assert len(found.times) >= 2
+    with_structure = plan(
+        [*candidates, *CANDIDATES], [*gaussian_divergence(moments.gaussian(), VE(), [*candidates, *CANDIDATES])], 3e-3
+    )
+    assert with_structure.cost <= found.cost
+
+
+def plans():
+    gaussian = spectrum()
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
+    outer = Separable(SHAPE, {0: rotation[:, :6], 1: rotation[:, :6]})
+    inner = Separable(SHAPE, {0: rotation[:, :2], 1: rotation[:, :2]})
+    basis = Basis(np.linalg.qr(np.random.default_rng(1).standard_normal((64, 9)))[0], SHAPE)
+    return {
+        "low-pass": plan(CANDIDATES, gaussian_divergence(gaussian, VE(), CANDIDATES), 1e-2),
+        "edm": plan(CANDIDATES, gaussian_divergence(gaussian, EDM(), CANDIDATES), 1e-2, max_levels=2),
+        "matrices": plan([outer, inner], gaussian_divergence(gaussian, VP(), [outer, inner]), 0.1),
+        "basis": plan([basis], gaussian_divergence(gaussian, VE(), [basis]), 0.1),
+        "full": plan(CANDIDATES, gaussian_divergence(gaussian, VE(), CANDIDATES), 1e-2, max_levels=0),
+        "no parts": plan([LowPass(SHAPE, 4)], [curve_to(VE(), 0.5, 1e-3)], 1e-3),
+    }
+
+
+@pytest.mark.parametrize("name", list(plans()))
+def test_saved_and_read_again(tmp_path, name):
+    found, path = plans()[name], tmp_path / "deep" / "plan.json"
+    found.save(path)
+    again = Plan.load(path)
+    for field in ("times", "shares", "costs", "threshold", "divergences", "injections", "cost"):
+        assert getattr(again, field) == getattr(found, field)
+    assert repr(again.sde) == repr(found.sde)
+    x = np.random.default_rng(0).standard_normal((3, *SHAPE))
+    for a, b in zip(again.subspaces, found.subspaces, strict=True):
+        np.testing.assert_array_equal(a.restrict(x), b.restrict(x))
+    content = json.loads(path.read_text())
+    assert content["format"] == "subspace_sde plan 1" and content["cost"] == found.cost
+    assert [p.name for p in path.parent.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "another"}', '{"format": "subspace_sde plan 1"}'])
+def test_other_files_are_no_plans(tmp_path, text):
+    path = tmp_path / "plan.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"plan.json holds no plan of subspace_sde"):
+        Plan.load(path)
+
+
+def test_a_changed_plan_is_refused(tmp_path):
+    plans()["low-pass"].save(tmp_path / "plan.json")
+    content = json.loads((tmp_path / "plan.json").read_text())
+    content["subspaces"]["steps"][0]["kind"] = "os.system"
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="unknown kind"):
+        Plan.load(tmp_path / "plan.json")
+
+
+def test_costs_by_the_clock_and_by_counting(torch_like):
+    import torch
+
+    calls = []
+
+    def score_of(level):
+        network = torch.nn.Conv2d(1, 1, 3, padding=1, bias=False).to(torch_like)
+
+        def score(x, t):
+            calls.append(level.shape)
+            return network(x[:, None])[:, 0]
+
+        return score
+
+    count = flops(score_of, torch_like, 0.5)
+    half, whole = LowPass(SHAPE, 4), LowPass(SHAPE, 8)
+    assert (count(half), count(whole)) == (2 * 9 * 16, 2 * 9 * 64)
+    assert count(Downsampling(SHAPE, 2)) == count(half) and len(calls) == 2  # remembered by shape
+    clock = seconds(score_of, 2, torch_like, 0.5, repeats=3)
+    assert clock(half) > 0 and clock(half) == clock(LowPass(SHAPE, 4)) and len(calls) == 2 + 4
+    assert power(2)(half) == pixels(half) ** 2 == 256
+    with pytest.raises(ValueError, match="torch counted no operations"):
+        flops(lambda level: lambda x, t: -x, torch_like, 0.5)(half)
+
+
+def test_the_price_of_small_networks_changes_the_plan():
+    """Seconds hardly fall below some size: then a level that small is not worth having."""
+    curves = gaussian_divergence(spectrum(), VE(), CANDIDATES)
+    floor = plan(CANDIDATES, curves, 1e-3, cost=lambda u: max(u.dim, 30) / 64)
+    assert floor.costs[-1] >= 30 / 64 and floor.cost > plan(CANDIDATES, curves, 1e-3).cost
+
+
+def test_refusals():
+    sde, u = VE(), LowPass(SHAPE, 4)
+    curve = curve_to(sde, 0.5, 1e-3)
+    with pytest.raises(ValueError, match="one curve for each subspace"):
+        plan([u], [], 1e-3)
+    with pytest.raises(ValueError, match="one curve for each subspace"):
+        plan([], [], 1e-3)
+    for threshold in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="threshold must be positive"):
+            plan([u], [curve], threshold)
+    with pytest.raises(
+        ValueError, match=r"no subspace meets the threshold 1e-05: the smallest D_F reached is 0.0001, by LowPass"
+    ):
+        plan([u], [curve], 1e-5)
+    with pytest.raises(ValueError, match="max_levels must not be negative"):
+        plan([u], [curve], 1e-3, max_levels=-1)
+    with pytest.raises(ValueError, match="multiple_of must"):
+        plan([u], [curve], 1e-3, multiple_of=0)
+    with pytest.raises(ValueError, match="price must"):
+        plan([u], [curve], 1e-3, price=-0.1)
+    with pytest.raises(ValueError, match="the same SDE"):
+        plan([u, u], [curve, curve_to(VP(), 0.5, 1e-3)], 1e-3)
+    with pytest.raises(ValueError, match="the same SDE"):
+        plan([u], [DivergenceCurve((0.1, 0.2), (1.0, 1e-4))], 1e-3)
+    with pytest.raises(ValueError, match="cost of an evaluation must be positive"):
+        plan([u], [curve], 1e-3, cost=lambda _: 0.0)
+    for grid in ([1.0, 0.5], [0.5, 0.0], [1.0, 0.5, 0.5, 0.0], [0.0, 1.0], [1.0]):
+        with pytest.raises(ValueError, match="a grid decreases strictly from T = 1 to t_min = 0"):
+            plan([u], [curve], 1e-3, grid=grid)
+    with pytest.raises(ValueError, match="different spaces"):
+        plan([LowPass(SHAPE, 4), LowPass((9, 9), 3)], [curve, curve_to(sde, 0.6, 1e-3)], 1e-3)
+
+
+def test_a_subspace_that_is_met_from_the_start_still_leaves_the_full_space_a_stage():
+    sde = EDM()
+    times = tuple(sde.grid(10)[::-1])
+    curve = DivergenceCurve(times, (1e-9,) * 11, sde=sde)
+    found = plan([LowPass(SHAPE, 4)], [curve], 1e-3)
+    assert found.times == (pytest.approx(times[1]),)
+    SubspaceSDE(sde, found.subspaces, found.times, [0.0])
