@@ -139,6 +139,16 @@ class DCTGaussian(_Normal):
             raise ValueError(f"the mean has shape {mean.shape}, the power {power.shape}: they must agree")
         super().__init__(mean, power, dct_basis(mean.shape))
 
+    def restrict(self, subspace: Subspace) -> DCTGaussian | Gaussian:
+        """The law of Uᵀx: diagonal where its DCT are the lowest frequencies of x (`LowPass`), else dense."""
+        mean = subspace.restrict(self.mean)
+        matrices = subspace.axis_matrices()
+        if matrices is not None and all(_keeps_lowest(u) for u in matrices):
+            return DCTGaussian(mean, self.eigenvalues[tuple(slice(n) for n in subspace.shape)])
+        coordinates = np.eye(subspace.dim).reshape(subspace.dim, *subspace.shape)
+        rows = self._axes.restrict(subspace.embed(coordinates)).reshape(subspace.dim, -1)
+        return Gaussian(mean, _symmetric(rows * self.eigenvalues.reshape(-1) @ rows.T))
+
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
         """Axis by axis where the subspace is a product of maps along the axes; else by every coefficient in turn.
 
@@ -168,6 +178,13 @@ def dct_basis(shape: Sequence[int]) -> Subspace:
     array([2., 0., 0., 0.])
     """
     return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(shape)})
+
+
+def _keeps_lowest(u: np.ndarray[Any, Any]) -> bool:
+    """True if the m DCT coefficients of Uᵀx are the lowest m of x, for U (n, m)."""
+    n, m = u.shape
+    kept = dct(dct(u, axis=0, norm="ortho"), axis=1, norm="ortho")
+    return bool(np.max(np.abs(kept - np.eye(n, m))) < 1e-9)
 
 
 def _norms(subspace: Subspace, vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -168,6 +168,15 @@ def test_captured_is_the_energy_of_each_eigenvector(make, u):
     np.testing.assert_allclose(gaussian.captured(u), expected, atol=1e-13)
 
 
+@pytest.mark.parametrize("u", [LowPass(SHAPE, (3, 5)), LowPass(SHAPE, (4, 2)), *SUBSPACES[2:]], ids=repr)
+def test_a_restricted_dct_gaussian_has_the_law_of_the_coordinates(u):
+    gaussian = diagonal(3)
+    found = gaussian.restrict(u)
+    np.testing.assert_allclose(covariance_of(found), u.matrix().T @ covariance_of(gaussian) @ u.matrix(), atol=1e-13)
+    np.testing.assert_allclose(found.mean, u.restrict(gaussian.mean), atol=1e-13)
+    assert isinstance(found, DCTGaussian) == isinstance(u, LowPass)
+
+
 def test_the_dct_gaussian_is_the_gaussian_of_its_covariance(like, array, host, eps):
     gaussian = diagonal(7)
     equal, sde = Gaussian(gaussian.mean, covariance_of(gaussian)), VP()
