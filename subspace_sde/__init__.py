@@ -23,6 +23,7 @@ from .subspaces import (
     Subspace,
     Wavelet,
 )
+from .switching import switch_times
 
 __all__ = [
     "EDM",
@@ -51,4 +52,5 @@ __all__ = [
     "randomised_pca",
     "rmsd",
     "sample",
+    "switch_times",
 ]

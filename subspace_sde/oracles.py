@@ -48,7 +48,7 @@ class _Normal(ABC):
         """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`."""
 
     def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
-        """Exact draws, (num, *shape)."""
+        """Exact draws, (num, *shape). The same integer elsewhere gives noise that repeats theirs: take another there."""
         like = np.zeros(()) if like is None else like
         xp = array_api_compat.array_namespace(like)
         z = Noise(rng, (num,), like).normal(self._axes.shape)
@@ -224,7 +224,7 @@ class Mixture:
         return Mixture(self.weights, [c.restrict(subspace) for c in self.components])
 
     def sample(self, num: int, rng: int, like: Any = None) -> Any:
-        """Exact draws, (num, *shape)."""
+        """Exact draws, (num, *shape); `rng` as in `Gaussian.sample`."""
         like = np.zeros(()) if like is None else like
         xp = array_api_compat.array_namespace(like)
         which = np.random.default_rng((rng, 1)).choice(len(self.weights), size=num, p=self.weights)

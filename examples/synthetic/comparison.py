@@ -7,7 +7,6 @@ scores are exact (`subspace_sde.oracles`): what is measured is the subspace, the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -245,7 +244,7 @@ def compare(
             if name == "SDE" and t in names:
                 clouds[names[t]] = drawn.x
         share = sum(evaluations[1:]) / sum(evaluations)
-        divergence = None if t is None else _at(curves["mixture"], t)
+        divergence = None if t is None else curves["mixture"].at(t)
         rows[t] = Row(t, divergence, kl, found, share, 1 - share * (1 - plane.dim / dim))
     turn = np.concatenate([data.plane, data.complement], axis=1)
     return Comparison(
@@ -257,7 +256,3 @@ def compare(
         distance.floor,
         {name: cloud @ turn for name, cloud in clouds.items()},
     )
-
-
-def _at(curve: DivergenceCurve, t: float) -> float:
-    return math.exp(float(np.interp(t, curve.times, np.log(curve.values))))
