@@ -51,6 +51,8 @@ weights: $(VENV)/images
 
 bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.project
+	$(BIN)/python -m benchmarks.divergence
+	$(BIN)/python -m benchmarks.pca photos
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -32,18 +32,19 @@ def ours(pixels: Any) -> Any:
     return pca(unit_batches(pixels, 4096), COMPONENTS).matrix()
 
 
-def scikit_learn(solver: str, pixels: Any) -> Any:
+def scikit_learn(solver: str, pixels: Any, copy: bool = True) -> Any:
     from sklearn.decomposition import PCA
 
     from subspace_sde.images import to_unit
 
     x = to_unit(pixels).reshape(len(pixels), -1)
-    return PCA(COMPONENTS, svd_solver=solver, copy=False).fit(x).components_.T
+    return PCA(COMPONENTS, svd_solver=solver, copy=copy).fit(x).components_.T
 
 
 CANDIDATES = {
     "subspace_sde.pca": ours,
     "covariance_eigh": lambda pixels: scikit_learn("covariance_eigh", pixels),
+    "the same, in place": lambda pixels: scikit_learn("covariance_eigh", pixels, copy=False),
     "full": lambda pixels: scikit_learn("full", pixels),
 }
 
@@ -83,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument("data", help="a folder, .npz or .parquet file of images")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--solvers", nargs="*", default=["covariance_eigh"], help="of scikit-learn: also full")
+    parser.add_argument("--full", action="store_true", help="time the slow SVD of scikit-learn too")
     arguments = parser.parse_args()
     from subspace_sde.images import load
 
@@ -93,7 +94,7 @@ def main() -> None:
     pixels = np.concatenate([images.train, images.held_out])
     print(f"{processor()}, {os.cpu_count()} cores; load before the run {os.getloadavg()[0]:.1f}")
     print(f"{len(pixels)} × {pixels[0].size} to {COMPONENTS} components, {arguments.repetitions} interleaved runs\n")
-    names = ["subspace_sde.pca", *arguments.solvers]
+    names = [name for name in CANDIDATES if name != "full" or arguments.full]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pixels.npy"

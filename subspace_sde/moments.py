@@ -186,7 +186,7 @@ class Covariance(Moments):
     [[1.0, 2.0], [2.0, 4.0]]
     """
 
-    # the sum of squares holds the upper triangle alone: half the work
+    # the sum of squares holds the lower triangle alone: half the work
 
     def __init__(self, shape: Sequence[int], feature_shape: Sequence[int] | None = None) -> None:
         super().__init__(shape, feature_shape)
@@ -218,17 +218,17 @@ class Covariance(Moments):
             self._scatter += _gram(rows, weight)
         return None
 
-    def upper(self, center: bool = True) -> np.ndarray[Any, Any]:
-        """`result`, of which the upper triangle alone holds anything."""
+    def lower(self, center: bool = True) -> np.ndarray[Any, Any]:
+        """`result`, of which the lower triangle alone holds anything."""
         self._check()
-        upper: np.ndarray[Any, Any] = self._scatter / self.count
-        return upper if center else _gram(_rows(self._mean.reshape(1, -1)), onto=upper)
+        lower: np.ndarray[Any, Any] = self._scatter / self.count
+        return lower if center else _gram(_rows(self._mean.reshape(1, -1)), onto=lower)
 
     def result(self, center: bool = True) -> np.ndarray[Any, Any]:
         """The covariance (d, d), or the second moment with ``center=False``."""
-        upper = np.triu(self.upper(center))
-        upper += np.triu(upper, 1).T
-        return upper
+        lower = np.tril(self.lower(center))
+        lower += np.tril(lower, -1).T
+        return lower
 
     def gaussian(self, center: bool = True) -> Gaussian:
         """The Gaussian of this mean and covariance; of mean zero and this second moment with ``center=False``."""
@@ -312,11 +312,11 @@ def _rows(x: Any) -> np.ndarray[Any, Any]:
 def _gram(
     rows: np.ndarray[Any, Any], weight: float = 1.0, onto: np.ndarray[Any, Any] | None = None
 ) -> np.ndarray[Any, Any]:
-    """weight · rowsᵀrows, its upper triangle, by columns; added to `onto` in place where that is given."""
+    """weight · rowsᵀrows, its lower triangle, by columns; added to `onto` in place where that is given."""
     syrk = get_blas_funcs("syrk", (rows,))
     for start in range(0, len(rows), _CACHED):
         part = rows[start : start + _CACHED].T
-        onto = syrk(weight, part) if onto is None else syrk(weight, part, beta=1.0, c=onto, overwrite_c=True)
+        onto = syrk(weight, part, beta=1.0, c=onto, overwrite_c=onto is not None, lower=True)
     assert onto is not None
     return onto
 

@@ -124,12 +124,12 @@ def _leading(moments: Covariance, n_components: int, center: bool) -> np.ndarray
     d, n = moments.mean.size, _count(n_components)
     _check_determined(n, d, moments.count, center)
     solve = partial(
-        eigh, lower=False, subset_by_index=[d - n, d - 1], driver="evr", overwrite_a=True, check_finite=False
+        eigh, lower=True, subset_by_index=[d - n, d - 1], driver="evr", overwrite_a=True, check_finite=False
     )
     if moments.single:  # half the time, and as much as float32 data know
-        values, vectors = solve(moments.upper(center).astype(np.float32))
+        values, vectors = solve(moments.lower(center).astype(np.float32))
     if not moments.single or values[0] < 16 * np.finfo(np.float32).eps * values[-1]:
-        values, vectors = solve(moments.upper(center))
+        values, vectors = solve(moments.lower(center))
     _check_rank(values[::-1], n, center)
     return _signed(vectors[:, ::-1])
 
