@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from html import unescape
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from typer.testing import CliRunner
 
 from examples.images import stages, training
 from examples.images.__main__ import app
-from examples.images.levels import Level, file_name, subspace_named, unet
+from examples.images.levels import Level, file_name, unet
 from examples.images.quality import BANDS, band_power, colour_covariance, compare
 from examples.images.training import Recipe, draw_times, statistics, train_level
-from subspace_sde import VE, Downsampling, Identity, LowPass
-from subspace_sde.images import to_unit
+from subspace_sde import VE, Downsampling, Identity, LowPass, Plan, Wavelet, rmsd
+from subspace_sde.images import load, to_unit
 
 TINY = ["--level", "lowpass:8", "--channels", "8,16", "--batch", "8"]
 
@@ -50,7 +51,7 @@ def finished(data, tmp_path_factory):
 
 
 def test_run_writes_everything(finished):
-    out, _, output = finished
+    out, arguments, output = finished
     for name in (
         "analysis.json",
         "divergence.json",
@@ -59,6 +60,11 @@ def test_run_writes_everything(finished):
         "report.html",
         "divergence.png",
         "samples.png",
+        "plan.json",
+        "plan.png",
+        "cost.png",
+        "gaussian-divergence.png",
+        "projections.png",
     ):
         assert (out / name).stat().st_size > 100, name
     assert "lowpass:8" in output
@@ -68,8 +74,30 @@ def test_run_writes_everything(finished):
     assert full["num"] == staged["num"] == 20
     pixels = staged["evaluations"][0] * 3 * 16 * 16 + staged["evaluations"][1] * 3 * 8 * 8
     assert staged["pixel ratio"] == pytest.approx(pixels / (12 * 3 * 16 * 16))
-    html = (out / "report.html").read_text()
+    html = unescape((out / "report.html").read_text())
     assert "samples-lowpass.png" in html and "{{" not in html
+    analysis = json.loads((out / "analysis.json").read_text())
+    assert analysis["summary"] in output and analysis["summary"] in html and analysis["threshold"] == 0.5
+    row = next(row for row in analysis["rows"] if row["subspace"] == "lowpass:8")
+    linear, affine = (rmsd(LowPass((3, 16, 16), 8), to_unit(load(arguments[2]).train), c) for c in (False, True))
+    assert (row["rmsd"]["origin"], row["rmsd"]["mean"]) == pytest.approx((linear, affine), rel=1e-6)
+    assert f">{linear:.4f}</td>" in html and f"{linear:.4f}" in output
+    assert Plan.load(out / "plan.json").threshold == 0.5
+    for picture in ("plan.png", "cost.png", "gaussian-divergence.png", "projections.png"):
+        assert f'src="{picture}"' in html and picture in analysis["pictures"]
+
+
+def test_analyse_shows_its_table_again_without_computing(finished, monkeypatch):
+    out, arguments, _ = finished
+    before = (out / "analysis.json").read_bytes()
+    monkeypatch.setattr(stages.library, "analyse", None)
+    output = invoke("analyse", *arguments[1:5], "--level", "lowpass:8", "--threshold", 0.5)
+    assert json.loads(before)["summary"] in output and (out / "analysis.json").read_bytes() == before
+    monkeypatch.undo()
+    output = invoke("analyse", *arguments[1:5], "--level", "lowpass:8", "--level", "lowpass:5", "--threshold", 0.4)
+    assert "lowpass:5" in output and json.loads((out / "analysis.json").read_text())["threshold"] == 0.4
+    invoke(*arguments)  # as it was, for the tests that follow
+    assert (out / "analysis.json").read_bytes() == before
 
 
 def chunks(out):
@@ -287,35 +315,29 @@ def test_checkpoints_that_do_not_fit(tmp_path):
     level.save(tmp_path / "full.safetensors")
     with pytest.raises(ValueError, match=r"images of shape \(3, 8, 8\), these have \(3, 16, 16\)"):
         stages.load_levels(tmp_path, ["full"], (3, 16, 16), torch.device("cpu"))
-    level.save(tmp_path / "lowpass-8.safetensors")
-    with pytest.raises(ValueError, match="holds the level full, not lowpass:8"):
-        stages.load_levels(tmp_path, ["full", "lowpass:8"], (3, 8, 8), torch.device("cpu"))
+    level.save(tmp_path / "lowpass-5.safetensors")
+    with pytest.raises(ValueError, match="holds the level full, not lowpass:5"):
+        stages.load_levels(tmp_path, ["full", "lowpass:5"], (3, 8, 8), torch.device("cpu"))
     other = Level("lowpass:4", VE(0.02), LowPass((3, 8, 8), 4), 0.0, 1.0, (8,), 1, unet((3, 4, 4), (8,), 1))
     other.save(tmp_path / "lowpass-4.safetensors")
     with pytest.raises(ValueError, match="was trained under VE"):
         stages.load_levels(tmp_path, ["full", "lowpass:4"], (3, 8, 8), torch.device("cpu"))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("low:8", "unknown level"),
-        ("lowpass:0", "unknown level"),
-        ("downsampling:5", "does not divide"),
-        ("full:3", "unkn"),
-    ],
-)
-def test_level_names(name, message):
-    with pytest.raises(ValueError, match=message):
-        subspace_named(name, (3, 16, 16))
+def test_default_levels():
+    assert stages.default_levels((3, 32, 32)) == ["full", "lowpass:20", "lowpass:8", "downsampling:16"]
+    assert stages.default_levels((3, 16, 16)) == ["full", "lowpass:8", "lowpass:4", "downsampling:8"]
+    assert stages.default_levels((3, 36, 24)) == ["full", "lowpass:16", "lowpass:8"]  # 16 x 24 and 8 x 12
+    assert stages.default_levels((3, 4, 4)) == ["full"]
 
 
-def test_known_level_names():
-    assert isinstance(subspace_named("full", (3, 16, 16)), Identity)
-    assert isinstance(subspace_named("downsampling:8", (3, 16, 16)), Downsampling)
-    assert subspace_named("lowpass:5", (3, 16, 16)).shape == (3, 5, 5)
-    assert file_name("lowpass:5") == "lowpass-5.safetensors"
-    assert stages.default_levels(32) == ["full", "lowpass:20", "lowpass:8", "downsampling:16"]
+def test_any_kind_of_level_makes_a_plan_of_its_own(data, tmp_path):
+    levels = ["full", "db2:4", "lowpass:8", "db2:8"]
+    assert stages.plans_of(levels) == {"full": [], "db2": ["db2:8", "db2:4"], "lowpass": ["lowpass:8"]}
+    assert file_name("db2:8") == "db2-8.safetensors"
+    invoke("train", "--data", data, "--out", tmp_path, "--level", "db2:8", *TINY[2:], "--steps", 1, "--device", "cpu")
+    found = stages.load_levels(tmp_path, ["full", "db2:8"], (3, 16, 16), torch.device("cpu"))
+    assert isinstance(found["db2:8"].subspace, Wavelet) and found["db2:8"].subspace.shape == (3, 8, 8)
 
 
 def test_odd_sizes_are_refused_with_the_mend():

@@ -35,7 +35,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Levels = Annotated[
     list[str] | None,
     typer.Option(
-        "--level", help="full, lowpass:SIZE or downsampling:SIZE; once for each level. Sensible ones without it."
+        "--level",
+        help="full, lowpass:SIZE, downsampling:SIZE or that of a wavelet, db2:SIZE say; once for each level. Sensible "
+        "ones without it.",
     ),
 ]
 Weights = Annotated[Path | None, typer.Option(help="A folder of trained levels; --out without it.")]
@@ -63,37 +65,26 @@ def _images(data: str, size: int | None) -> Any:
 
 def _levels(levels: list[str] | None, images: Any) -> list[str]:
     from subspace_sde import NestedSubspaces
+    from subspace_sde.analysis import subspace_named
 
-    from .levels import subspace_named
     from .stages import default_levels, plans_of
 
-    chosen = levels or default_levels(images.shape[1])
+    chosen = list(dict.fromkeys(levels or default_levels(images.shape)))
     # a wrong name, or sizes that do not nest, are refused before any work
     found = {name: subspace_named(name, images.shape) for name in chosen}
     for plan in plans_of(chosen).values():
         if plan:
             NestedSubspaces.from_subspaces([found[name] for name in plan])
-    return ["full", *(n for n in dict.fromkeys(chosen) if n != "full")]
+    return ["full", *(n for n in chosen if n != "full")]
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)
-
-
-def _show_analysis(found: dict[str, Any]) -> None:
-    _table(
-        "RMSD per dimension of the complement",
-        ["subspace", "share of pixels", "about the origin (linear)", "about the mean (affine)"],
-        [
-            [r["level"], f"{r['share of pixels']:.3f}", f"{r['rmsd']['origin']:.4f}", f"{r['rmsd']['mean']:.4f}"]
-            for r in found["rows"]
-        ],
-    )
 
 
 def _show_divergence(found: dict[str, Any]) -> None:
@@ -110,8 +101,8 @@ def _show_samples(found: dict[str, Any]) -> None:
         ["plan", "times", "samples", "seconds per sample", "over full", "predicted", "pixels"],
         [
             [
-                " <- ".join(["full", *p["levels"]]),
-                ", ".join(f"{t:.3f}" for t in p["times"]) or "-",
+                "\n<- ".join(["full", *p["levels"]]),
+                "\n".join(f"{t:.3f}" for t in p["times"]) or "-",
                 str(p["num"]),
                 f"{p['seconds per sample']:.3f}",
                 f"{p['ratio']:.3f}",
@@ -145,13 +136,15 @@ def analyse(
     out: Out = Path("runs/images"),
     level: Levels = None,
     size: Size = None,
-    seed: Seed = 0,
+    threshold: Threshold = 3e-3,
 ) -> None:
-    """Compare subspaces: how far do the images lie from each? Seconds, no network."""
+    """Compare subspaces: how far do the images lie from each, from when could it be used? Seconds, no network."""
+    from subspace_sde.report import show
+
     from .stages import analyse as stage
 
     images = _images(data, size)
-    _show_analysis(stage(images, _levels(level, images), out))
+    show(stage(images, _levels(level, images), threshold, out), console)
 
 
 @app.command()
@@ -189,7 +182,9 @@ def train(
 def _train(name: str, images: Any, recipe: Any, out: Path, data: str, device: str, half: bool = False) -> None:
     import torch
 
-    from .levels import Level, file_name, subspace_named
+    from subspace_sde.analysis import subspace_named
+
+    from .levels import Level, file_name
     from .stages import SDE
     from .training import train_level
 
@@ -314,8 +309,11 @@ def run(
     device: Device = "auto",
 ) -> None:
     """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped."""
+    from subspace_sde.analysis import subspace_named
+    from subspace_sde.report import show
+
     from .drawing import draw
-    from .levels import subspace_named, unet
+    from .levels import unet
     from .report import plot_divergence, write_report
     from .stages import analyse as analyse_stage
     from .stages import load_levels, measure_divergence, pick_device
@@ -332,7 +330,7 @@ def run(
     if weights is None:
         for name in levels:  # networks that cannot be built are refused before any work
             unet(subspace_named(name, images.shape).shape, recipes[name].channels, 1)
-    _show_analysis(analyse_stage(images, levels, out))
+    show(analyse_stage(images, levels, threshold, out), console)
     if weights is None:
         for name in levels:
             _train(name, images, recipes[name], out, data, device)

@@ -17,29 +17,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from subspace_sde import Downsampling, Identity, IsotropicSDE, LowPass, Subspace
+from subspace_sde import IsotropicSDE, Subspace
 from subspace_sde.arrays import Score
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
 FORMAT = "subspace_sde level 1"
-
-
-def subspace_named(name: str, shape: tuple[int, int, int]) -> Subspace:
-    """The subspace that a name on the command line stands for: ``full``, ``lowpass:20`` or ``downsampling:16``.
-
-    The number is the edge of the smaller image.
-    """
-    kind, _, size = name.partition(":")
-    if kind == "full" and not size:
-        return Identity(shape)
-    if kind in ("lowpass", "downsampling") and size.isdigit() and int(size) > 0:
-        if kind == "lowpass":
-            return LowPass(shape, int(size))
-        if shape[1] % int(size) or shape[2] % int(size):
-            raise ValueError(f"{name}: {size} does not divide the images' edges {shape[1:]}; lowpass takes any size")
-        return Downsampling(shape, (shape[1] // int(size), shape[2] // int(size)))
-    raise ValueError(f"unknown level {name!r}: write full, lowpass:SIZE or downsampling:SIZE, lowpass:20 say")
 
 
 def file_name(name: str) -> str:

@@ -14,12 +14,20 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from subspace_sde.images import Images, save_grid, to_unit
+from subspace_sde.plotting import divergence_curves, save
 
 from .drawing import load_samples
 from .levels import Level
 from .quality import BANDS, band_power, compare, floor
 from .stages import curve_of, read_json, write_json
 
+PICTURES = {
+    "plan.png": "the plan: as wide as its share of the steps, as high as one costs",
+    "cost.png": "what the best plan of at most K levels costs",
+    "gaussian-divergence.png": "D_F of a Gaussian with the images' statistics, of subspaces of half the size",
+    "projections.png": "training images, and what those subspaces keep of them",
+    "basis.png": "the images' leading principal components",
+}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -55,6 +63,7 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
         recipes={name: level.recipe for name, level in models.items()},
         sde=repr(next(iter(models.values())).sde),
         bands=BANDS,
+        pictures=PICTURES,
     )
     path = out / "report.html"
     fresh = path.with_name(path.name + ".new")
@@ -65,24 +74,8 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
 
 def plot_divergence(divergence: dict[str, Any], path: Path) -> None:
     """The paper's Fig. 2 for these images: D_F against t, with standard errors, the threshold and the t_k."""
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    threshold = divergence["threshold"]
-    for colour, name in zip(COLOURS, divergence["levels"]):
-        curve, t = curve_of(divergence, name), divergence["levels"][name]["t"]
-        values, error = np.asarray(curve.values), np.asarray(curve.stderr)
-        kind, _, size = name.partition(":")
-        label = f"{kind} {size}×{size}" + ("" if t is None else f":  $t$ = {t:.3f}")
-        axes.plot(curve.times, values, color=colour, label=label)
-        axes.fill_between(curve.times, np.maximum(values - error, 1e-12), values + error, color=colour, alpha=0.2, lw=0)
-        if t is not None:
-            axes.plot([t], [threshold], "o", color=colour)
-    axes.axhline(threshold, color="0.4", lw=1, ls="--")
-    axes.annotate(f"threshold {threshold:g}", (divergence["times"][0], threshold), va="bottom", color="0.3")
-    axes.set(yscale="log", xlabel="$t$", ylabel=r"$D_F(U_{k|0};\, t)$")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    curves = {name: curve_of(divergence, name) for name in divergence["levels"]}
+    save(divergence_curves(curves, divergence["threshold"]), path)
 
 
 def plot_samples(sets: dict[str, Any], real: Any, plans: dict[str, Any], path: Path) -> None:

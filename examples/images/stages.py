@@ -26,13 +26,15 @@ from subspace_sde import (
     SubspaceSDE,
     orthogonal_fisher_divergence,
 )
+from subspace_sde import analysis as library
+from subspace_sde.analysis import subspace_named
 from subspace_sde.arrays import Score
 from subspace_sde.backend import backend_of
-from subspace_sde.complement import complement_moments
 from subspace_sde.images import Images, to_unit, unit_batches
+from subspace_sde.report import write
 from subspace_sde.specification import specify
 
-from .levels import Level, file_name, subspace_named
+from .levels import Level, file_name
 
 SDE: IsotropicSDE = VE(0.01, 50.0)
 
@@ -75,45 +77,31 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def default_levels(edge: int) -> list[str]:
-    """``full``, two low-pass sizes near 5/8 and 1/4 of the edge (divisible by 4), and block means of half the edge."""
-    large, small = (max(4, 4 * round(edge * part / 4)) for part in (5 / 8, 1 / 4))
-    names = ["full", f"lowpass:{large}"] + ([f"lowpass:{small}"] if small < large else [])
-    return names + ([f"downsampling:{edge // 2}"] if edge % 8 == 0 else [])
+def default_levels(shape: tuple[int, int, int]) -> list[str]:
+    """``full``, two low-pass sizes near 5/8 and 1/4 of the edges (divisible by 4), and block means of half of them."""
+    edges, edge = shape[1:], min(shape[1:])
+    sizes = [n for n in range(4, edge, 4) if all(round(n * whole / edge) % 4 == 0 for whole in edges)]
+    near = [min(sizes, key=lambda n: abs(n - part * edge)) for part in (5 / 8, 1 / 4) if sizes]
+    halves = [f"downsampling:{edge // 2}"] if all(n % 8 == 0 for n in edges) else []
+    return ["full", *(f"lowpass:{n}" for n in dict.fromkeys(near)), *halves]
 
 
 def plans_of(levels: Sequence[str]) -> dict[str, list[str]]:
     """The plans that these levels make: the full model alone, and one for each kind of subspace, largest size first."""
     plans: dict[str, list[str]] = {"full": []}
-    for kind in ("lowpass", "downsampling"):
-        sizes = sorted((int(n.partition(":")[2]) for n in levels if n.startswith(kind + ":")), reverse=True)
-        if sizes:
-            plans[kind] = [f"{kind}:{s}" for s in sizes]
-    return plans
+    for name in levels:
+        if name != "full":
+            plans.setdefault(name.partition(":")[0], []).append(name)
+    return {kind: sorted(names, key=lambda n: -int(n.partition(":")[2])) for kind, names in plans.items()}
 
 
-def analyse(images: Images, levels: Sequence[str], out: Path) -> dict[str, Any]:
-    """RMSD per dimension of the complement (Table 1) of each subspace, about the origin and about the mean."""
-    inputs = {"data": fingerprint(images), "levels": list(levels)}
+def analyse(images: Images, levels: Sequence[str], threshold: float, out: Path) -> dict[str, Any]:
+    """What `subspace_sde.analysis` finds without a network, these levels among its rows, and its pictures."""
+    inputs = {"data": fingerprint(images), "levels": list(levels), "threshold": threshold}
     if (before := found_again(out / "analysis.json", inputs)) is not None:
         return dict(before)
-    rows = []
-    for name in tqdm([n for n in levels if n != "full"], desc="compare subspaces"):
-        subspace = subspace_named(name, images.shape)
-        moments = complement_moments(NestedSubspaces([subspace]), unit_batches(images.train))  # one pass for both
-        found = {k: moments.variances(center)[0] ** 0.5 for k, center in (("origin", False), ("mean", True))}
-        share = subspace.dim / subspace.ambient_dim
-        rows.append({"level": name, "shape": list(subspace.shape), "share of pixels": share, "rmsd": found})
-    result = {
-        "inputs": inputs,
-        "data": images.name,
-        "train": len(images.train),
-        "held_out": len(images.held_out),
-        "shape": list(images.shape),
-        "rows": rows,
-    }
-    write_json(out / "analysis.json", result)
-    return result
+    found = library.analyse(images, levels, SDE, threshold)
+    return write(found, images, out, inputs=inputs, train=len(images.train), held_out=len(images.held_out))
 
 
 def measure_divergence(
@@ -176,7 +164,7 @@ def measure_divergence(
 def curve_of(divergence: dict[str, Any], name: str) -> DivergenceCurve:
     """One curve of `measure_divergence`."""
     row = divergence["levels"][name]
-    return DivergenceCurve(divergence["times"], row["values"], row["stderr"])
+    return DivergenceCurve(divergence["times"], row["values"], row["stderr"], SDE)
 
 
 def usable(plan: Sequence[str], divergence: dict[str, Any], sde: IsotropicSDE = SDE) -> list[str]:

@@ -1,0 +1,99 @@
+"""The command line: ``subspace-sde --help``. Needs the extra ``images``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+except ImportError:  # pragma: no cover
+    sys.exit('the command line needs more than the library: pip install "subspace-sde[images]"')
+
+app = typer.Typer(
+    help="Diffusion models that run most of their life in a small linear subspace.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `analyse` a command of its own, so that others can stand beside it."""
+
+
+@app.command()
+def analyse(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of images, an .npz file, a .parquet file with an image column, the name of a data set on "
+            "the Hugging Face hub, or photos: crops of photographs that ship with scikit-learn and scikit-image."
+        ),
+    ] = "photos",
+    out: Annotated[Path | None, typer.Option(help="Write pictures, the table and the plan as JSON there.")] = None,
+    size: Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32).")] = None,
+    threshold: Annotated[
+        float, typer.Option(help="D_F at which a subspace may be used; smaller is safer and saves less.")
+    ] = 3e-3,
+    level: Annotated[
+        list[str] | None, typer.Option("--level", help="A further row: lowpass:20, downsampling:16, db2:16, ...")
+    ] = None,
+    max_levels: Annotated[int, typer.Option(help="Levels of the plan beyond the full one, at most.")] = 3,
+    multiple_of: Annotated[
+        int, typer.Option(help="Edges of the plan's levels are multiples of this: a U-Net that halves twice needs 4.")
+    ] = 4,
+    price: Annotated[
+        float, typer.Option(help="A further level must save this share of the full model's sampling cost.")
+    ] = 0.02,
+) -> None:
+    """Which subspace suits these images, from which noise level on, and what does it save? Seconds; no network.
+
+    A diffusion model may run in a smaller image while the noise hides the rest. For smaller images of many kinds and
+    sizes (low-pass, block means, wavelets) and for principal components this prints how far the images lie from them,
+    from which time t and noise σ/α on they may be used, and what sampling then costs; and at last the plan, of few
+    levels, that costs least.
+
+    A size may be used from the time on at which the orthogonal Fisher divergence D_F, the error in the score of what
+    is left out, stays at or below --threshold. D_F is that of a Gaussian with the images' statistics: a network's is
+    larger, about half again, and its times a little later.
+
+    Examples:
+
+        subspace-sde analyse photos
+        subspace-sde analyse FOLDER --size 32 --out DIR
+        subspace-sde analyse train.parquet --level lowpass:20 --threshold 1e-3
+    """
+    if out is not None and (files := [path for path in (out, *out.parents) if path.is_file()]):
+        raise ValueError(f"{files[0]} is a file: --out takes a folder")
+    from .analysis import analyse as stage
+    from .images import load
+    from .report import as_json, show, write
+
+    console = Console()
+    with console.status(f"reading {escape(source)}"):
+        images = load(source, size)
+    found = stage(images, level or (), threshold=threshold, max_levels=max_levels, multiple_of=multiple_of, price=price)
+    show(as_json(found), console)
+    if out is not None:
+        pictures = write(found, images, out)["pictures"]
+        names = ", ".join(["analysis.json", "plan.json", *pictures])
+        console.print(f"written to {escape(str(out))}: {names}", highlight=False, soft_wrap=not console.is_terminal)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one sentence, not a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError) as error:
+        Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
