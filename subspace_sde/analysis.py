@@ -212,7 +212,7 @@ class _Statistics:
             for batch in self._batches("covariance"):
                 covariance.update(batch)
             gaussian = covariance.gaussian()
-            vectors = gaussian._axes.matrix()[:, ::-1]
+            vectors = gaussian.axes.matrix()[:, ::-1]
             largest = np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=0)[None], axis=0)
             self._components = vectors * np.sign(largest)  # so that no sign is left to chance
             self.gaussian: Gaussian | DCTGaussian = gaussian

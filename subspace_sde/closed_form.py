@@ -12,6 +12,7 @@ is larger than this; but a plan can be made before anything is trained.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from .divergence import ComplementParts, DivergenceCurve, increasing_times
 from .oracles import DCTGaussian, Gaussian
 from .sdes import IsotropicSDE
 from .subspaces import Identity, Subspace
+
+_Numbers: TypeAlias = np.ndarray[Any, Any]
+
+_NUMBERS = 2**24  # of p in memory, 134 MB
 
 
 def gaussian_divergence(
@@ -54,25 +59,42 @@ def gaussian_divergence(
     """
     grid = increasing_times(sde.grid(200)[-2:0:-1].tolist() if times is None else times, sde)
     base = Identity(gaussian.shape) if within is None else within
-    alpha, sigma = (np.asarray([curve(t) for t in grid])[:, None] for curve in (sde.alpha, sde.sigma))
+    alpha, sigma = (np.asarray([curve(t) for t in grid]) for curve in (sde.alpha, sde.sigma))
     outside = 1.0 if within is None else gaussian.captured(base)
     mean = base.restrict(gaussian.mean)
-    curves = []
-    for subspace in subspaces:
-        relative = subspace.within(base)
-        lost = relative.ambient_dim - relative.dim
-        if not lost:
-            raise ValueError(f"{subspace!r} keeps all dimensions: it has no complement")
-        p = np.maximum(outside - gaussian.captured(subspace), 0.0).reshape(-1)
-        chosen = p > 1e-12  # rounding of captured; most of a low-pass's or a PCA's p are 0
-        p, eigenvalues = p[chosen], gaussian.eigenvalues.reshape(-1)[chosen]
-        m = 0.0 if center else float(np.sum(relative.reject(mean) ** 2))
-        energy = float(p @ eigenvalues) + m
-        values, squares = [], []
-        for a, s in zip(alpha[:, 0], sigma[:, 0]):
-            tau, total = a * a * eigenvalues + s * s, a * a * energy / lost + s * s
-            values.append(total / lost * (p @ ((1 - tau / total) ** 2 / tau) + (a / total) ** 2 * m))
-            squares.append((float(np.sum(p / tau)), -float(np.sum(p)), float(p @ tau) + a * a * m))
-        parts = ComplementParts(lost, energy, tuple(zip(*squares)))
-        curves.append(DivergenceCurve(grid, tuple(values), None, sde, parts))
+    eigenvalues = gaussian.eigenvalues.reshape(-1)
+    curves: list[DivergenceCurve] = []
+    some = max(1, _NUMBERS // len(eigenvalues))  # subspaces at a time: their p are what takes memory
+    for start in range(0, len(subspaces), some):
+        group = subspaces[start : start + some]
+        relative = [subspace.within(base) for subspace in group]
+        for subspace, u in zip(group, relative):
+            if u.dim == u.ambient_dim:
+                raise ValueError(f"{subspace!r} keeps all dimensions: it has no complement")
+        p = np.stack([np.maximum(outside - gaussian.captured(u), 0.0).reshape(-1) for u in group])
+        p[p <= 1e-12] = 0.0  # rounding of captured; most of a low-pass's or a PCA's p are 0
+        lost = np.asarray([u.ambient_dim - u.dim for u in relative])
+        m = np.asarray([0.0 if center else np.sum(u.reject(mean) ** 2) for u in relative])
+        energy = p @ eigenvalues + m
+        inverse, gaps = _sums(p, eigenvalues, energy / lost, alpha, sigma)
+        for k in range(len(relative)):
+            total = alpha**2 * energy[k] / lost[k] + sigma**2
+            values = alpha**2 / (lost[k] * total) * (alpha**2 * gaps[k] + m[k])  # 1 - cτ is α²c(v - λ)
+            whole = float(np.sum(p[k]))
+            squares = (inverse[k], np.full(len(grid), -whole), alpha**2 * energy[k] + sigma**2 * whole)
+            parts = ComplementParts(int(lost[k]), float(energy[k]), tuple(tuple(q.tolist()) for q in squares))
+            curves.append(DivergenceCurve(grid, tuple(values.tolist()), None, sde, parts))
     return curves
+
+
+def _sums(
+    p: _Numbers, eigenvalues: _Numbers, variances: _Numbers, alpha: _Numbers, sigma: _Numbers
+) -> tuple[_Numbers, _Numbers]:
+    """Σ_j p_j/τ_j and Σ_j p_j (v − λ_j)²/τ_j of every subspace, (subspaces, times) each, some eigenvalues at a time."""
+    inverse, gaps = np.zeros((2, len(p), len(alpha)))
+    for start in range(0, len(eigenvalues), 2**14):
+        each, weights = eigenvalues[start : start + 2**14], p[:, start : start + 2**14]
+        reciprocal = 1 / (np.multiply.outer(each, alpha**2) + sigma**2)
+        inverse += weights @ reciprocal
+        gaps += (weights * (variances[:, None] - each) ** 2) @ reciprocal
+    return inverse, gaps

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -139,7 +139,12 @@ def photos(size: int = 32, train: int = 20_000, held_out: int = 2_000, seed: int
 
 
 def _photographs() -> list[Any]:
-    found = [files(where) / path / n for where, (path, names) in _PHOTOGRAPHS.items() for n in names.split()]
+    found = []
+    for package, (folder, names) in _PHOTOGRAPHS.items():
+        spec = find_spec(package)  # where it lies, without importing it, which takes seconds
+        if spec is None or not spec.submodule_search_locations:
+            raise ValueError(f'the photographs lie in {package}, which is missing: pip install "subspace-sde[images]"')
+        found += [Path(spec.submodule_search_locations[0]) / folder / name for name in names.split()]
     return [Image.open(io.BytesIO(file.read_bytes())).convert("RGB") for file in found]
 
 
@@ -157,7 +162,8 @@ def _split(source: str, found: _Found, size: int | None, seed: int) -> Images:
         (_, h, w), (_, _, first_h, first_w) = pixels.shape, images.shape
         if (h, w) != (first_h, first_w):
             kinds = f"{name} is {w} x {h}, the first {first_w} x {first_h}"
-            raise ValueError(f"images of mixed sizes: {kinds}; give a size and all are cropped and scaled to it")
+            mend = "give a size (--size on the command line) and all are cropped and scaled to it"
+            raise ValueError(f"images of mixed sizes: {kinds}; {mend}")
         images[places[i]] = pixels
     held = max(1, min(count // 10, 10_000))
     return Images(source, images[held:], images[:held])

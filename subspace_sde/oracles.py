@@ -29,7 +29,8 @@ class _Normal(ABC):
     ----------
     shape: of one draw.
     mean: of that shape.
-    eigenvalues: of the covariance, an array of the rotation's coordinates.
+    axes: V; `restrict` gives the coordinates along the eigenvectors.
+    eigenvalues: of the covariance, an array of those coordinates.
     """
 
     def __init__(self, mean: Any, eigenvalues: np.ndarray[Any, Any], axes: Subspace) -> None:
@@ -41,18 +42,18 @@ class _Normal(ABC):
         if least < -1e-10 * max(most, 1e-300):
             raise ValueError(f"the covariance is not positive semi-definite: its smallest eigenvalue is {least}")
         self.eigenvalues = np.maximum(eigenvalues, 0.0)
-        self._axes, self._mean, self._eigenvalues = axes, Constant(self.mean), Constant(self.eigenvalues)
+        self.axes, self._mean, self._eigenvalues = axes, Constant(self.mean), Constant(self.eigenvalues)
 
     @abstractmethod
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
         """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`."""
 
     def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
-        """Exact draws, (num, *shape). The same integer elsewhere gives noise that repeats theirs: take another there."""
+        """Exact draws, (num, *shape). Noise drawn elsewhere from the same integer repeats theirs: take another."""
         like = np.zeros(()) if like is None else like
         xp = array_api_compat.array_namespace(like)
-        z = Noise(rng, (num,), like).normal(self._axes.shape)
-        return self._axes._embed(z * xp.sqrt(self._eigenvalues.like(z)), xp) + self._mean.like(z)
+        z = Noise(rng, (num,), like).normal(self.axes.shape)
+        return self.axes._embed(z * xp.sqrt(self._eigenvalues.like(z)), xp) + self._mean.like(z)
 
     def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         """log p(x, t) in nats, (*batch,)."""
@@ -64,20 +65,20 @@ class _Normal(ABC):
 
         def score(x: Any, t: Any) -> Any:
             y, variance, xp = self._rotated(x, t, sde)
-            return self._axes._embed(-y / variance, xp)
+            return self.axes._embed(-y / variance, xp)
 
         return score
 
     @property
     def _trailing(self) -> tuple[int, ...]:
-        return tuple(range(-len(self._axes.shape), 0))
+        return tuple(range(-len(self.axes.shape), 0))
 
     def _rotated(self, x: Any, t: Any, sde: IsotropicSDE) -> tuple[Any, Any, Any]:
         """The centred x in the eigenvectors' basis, and the variances there."""
         xp = array_api_compat.array_namespace(x)
         alpha = over(sde.alpha(t), x, len(self.shape))
-        y = self._axes._restrict(x - alpha * self._mean.like(x), xp)
-        alpha, sigma = (over(c, y, len(self._axes.shape)) for c in (sde.alpha(t), sde.sigma(t)))
+        y = self.axes._restrict(x - alpha * self._mean.like(x), xp)
+        alpha, sigma = (over(c, y, len(self.axes.shape)) for c in (sde.alpha(t), sde.sigma(t)))
         return y, alpha**2 * self._eigenvalues.like(x) + sigma**2, xp
 
 
@@ -104,7 +105,9 @@ class Gaussian(_Normal):
             )
         if not np.all(np.isfinite(self.covariance)):
             raise ValueError("the mean or the covariance holds NaN or infinity")
-        if not np.allclose(self.covariance, self.covariance.T, rtol=1e-10, atol=1e-12):
+        if np.max(np.abs(self.covariance - self.covariance.T), initial=0.0) > 1e-10 * np.max(
+            np.abs(self.covariance), initial=0.0
+        ):
             raise ValueError("the covariance is not symmetric")
         eigenvalues, vectors = np.linalg.eigh(self.covariance)
         super().__init__(mean, eigenvalues, Basis(vectors, mean.shape))
@@ -115,7 +118,7 @@ class Gaussian(_Normal):
         return Gaussian(subspace.restrict(self.mean), _symmetric(u.T @ self.covariance @ u))
 
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
-        vectors = self._axes.matrix().T.reshape(-1, *self.shape)
+        vectors = self.axes.matrix().T.reshape(-1, *self.shape)
         return _norms(subspace, vectors)
 
 
@@ -146,7 +149,7 @@ class DCTGaussian(_Normal):
         if matrices is not None and all(_keeps_lowest(u) for u in matrices):
             return DCTGaussian(mean, self.eigenvalues[tuple(slice(n) for n in subspace.shape)])
         coordinates = np.eye(subspace.dim).reshape(subspace.dim, *subspace.shape)
-        rows = self._axes.restrict(subspace.embed(coordinates)).reshape(subspace.dim, -1)
+        rows = self.axes.restrict(subspace.embed(coordinates)).reshape(subspace.dim, -1)
         return Gaussian(mean, _symmetric(rows * self.eigenvalues.reshape(-1) @ rows.T))
 
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
@@ -167,7 +170,7 @@ class DCTGaussian(_Normal):
         energies = np.empty(d)
         for start in range(0, d, 512):
             unit = np.eye(min(512, d - start), d, start).reshape(-1, *self.shape)
-            energies[start : start + 512] = _norms(subspace, self._axes.embed(unit))
+            energies[start : start + 512] = _norms(subspace, self.axes.embed(unit))
         return energies.reshape(self.shape)
 
 

@@ -48,7 +48,7 @@ def diagonal(seed, mean=1.0):
 
 
 def covariance_of(gaussian):
-    axes = gaussian._axes.matrix()
+    axes = gaussian.axes.matrix()
     return axes @ np.diag(gaussian.eigenvalues.reshape(-1)) @ axes.T
 
 
@@ -163,7 +163,7 @@ def test_large_images_need_no_matrix():
 @pytest.mark.parametrize("make", [dense, diagonal])
 def test_captured_is_the_energy_of_each_eigenvector(make, u):
     gaussian = make(0)
-    vectors = gaussian._axes.matrix()
+    vectors = gaussian.axes.matrix()
     expected = np.sum((u.matrix().T @ vectors) ** 2, axis=0).reshape(gaussian.eigenvalues.shape)
     np.testing.assert_allclose(gaussian.captured(u), expected, atol=1e-13)
 

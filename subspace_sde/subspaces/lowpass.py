@@ -41,6 +41,11 @@ class LowPass(AxisByAxis):
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "size": list(self.size), "axes": list(self.axes)}
 
+    def _outside(self, outer: Subspace) -> float:
+        if isinstance(outer, LowPass) and all(n <= m for n, m in zip(self.shape, outer.shape)):
+            return 0.0  # its frequencies are among those of `outer`
+        return super()._outside(outer)
+
     def _within(self, outer: Subspace) -> Subspace:
         if isinstance(outer, LowPass):
             return LowPass(outer.shape, tuple(self.shape[a] for a in self.axes), self.axes)
