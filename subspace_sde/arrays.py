@@ -135,7 +135,11 @@ def batches(data: Any, size: int = 512) -> Iterator[Any]:
         for start in range(0, data.shape[0], size):
             yield data[start : start + size]
     elif isinstance(data, Iterable):
-        yield from data
+        for batch in data:
+            if isinstance(batch, (list, tuple, dict)):
+                kind = type(batch).__name__
+                raise TypeError(f"expected an array a batch, got {kind}: of (images, labels) pass the images alone")
+            yield batch
     else:
         raise TypeError(f"data must be an array (N, *shape) or an iterable of batches, got {type(data).__name__}")
 

@@ -25,6 +25,8 @@ class ComplementEnergies(Moments):
         spaces = {u.ambient_shape for u in self.subspaces}
         if len(spaces) != 1:
             raise ValueError(f"give subspaces of one space, at least one; got those of {len(spaces)}")
+        if whole := [u for u in self.subspaces if u.dim == u.ambient_dim]:
+            raise ValueError(f"{whole[0]!r} keeps all dimensions: it has no complement")
         super().__init__(spaces.pop())
 
     def _features(self, x: Any, xp: Any) -> Any:

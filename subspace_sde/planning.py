@@ -7,6 +7,7 @@ are. So the cost of a chain is a sum over its stages, and the best chain a short
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,19 @@ class Plan:
     divergences: tuple[float, ...]
     injections: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        levels = len(self.subspaces)
+        per_level, per_jump = (self.shares, self.costs), (self.times, self.divergences, self.injections or self.times)
+        if any(len(v) != levels for v in per_level) or any(len(v) != levels - 1 for v in per_jump):
+            raise ValueError(f"a plan of {levels} levels has as many shares and costs, and one time less")
+        if not all(isinstance(v, (int, float)) and math.isfinite(v) for part in (*per_level, *per_jump) for v in part):
+            raise ValueError("times, shares, costs and divergences are finite numbers")
+        if not (isinstance(self.threshold, (int, float)) and self.threshold > 0):
+            raise ValueError(f"the threshold is a positive number, got {self.threshold!r}")
+        ends = (self.sde.t_min, *self.times, self.sde.T)
+        if not all(a < b for a, b in zip(ends, ends[1:])):
+            raise ValueError(f"the times must increase strictly inside ({ends[0]:g}, {ends[-1]:g}), got {self.times}")
+
     @property
     def cost(self) -> float:
         """The expected cost of sampling, the full model's taken as 1."""
@@ -79,7 +93,7 @@ class Plan:
             content |= {name: build(content[name]) for name in ("sde", "subspaces")}
             found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
             return cls(**found)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
             raise ValueError(f"{path} holds no plan of subspace_sde: {error}") from error
 
 
@@ -120,6 +134,8 @@ def plan(
     """
     if len(subspaces) != len(curves) or not subspaces:
         raise ValueError(f"give one curve for each subspace, at least one: got {len(curves)} for {len(subspaces)}")
+    if not all(isinstance(curve, DivergenceCurve) for curve in curves):
+        raise TypeError("curves holds one DivergenceCurve for each subspace")
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
     if multiple_of < 1 or not price >= 0:

@@ -223,6 +223,10 @@ def test_accumulate_reads_an_iterator_once_and_refuses_none():
     np.testing.assert_allclose(found.result(), Covariance(SHAPE).update(x).result(), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="no data"):
         accumulate(Covariance, [])
+    with pytest.raises(TypeError, match=r"got list: of \(images, labels\) pass the images alone"):
+        accumulate(Covariance, [[x, 3]])
+    with pytest.raises(ValueError, match="keeps all dimensions: it has no complement"):
+        ComplementEnergies([LowPass((4, 4), 4)])
     with pytest.raises(ValueError, match="one space"):
         ComplementEnergies([])
     with pytest.raises(ValueError, match="one space"):

@@ -231,6 +231,26 @@ def test_other_files_are_no_plans(tmp_path, text):
         Plan.load(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("times", [0.9, 0.8, 0.7, 0.6], "one time less"),
+        ("times", "abc", "one time less|finite numbers"),
+        ("shares", None, "holds no plan"),
+        ("threshold", "x", "threshold is a positive number"),
+        ("divergences", [None], "finite numbers"),
+        ("times", [2.0], "must increase strictly inside"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(tmp_path, field, value, message):
+    plans()["basis"].save(tmp_path / "plan.json")
+    content = json.loads((tmp_path / "plan.json").read_text())
+    content[field] = value
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        Plan.load(tmp_path / "plan.json")
+
+
 def test_a_changed_plan_is_refused(tmp_path):
     plans()["low-pass"].save(tmp_path / "plan.json")
     content = json.loads((tmp_path / "plan.json").read_text())
@@ -286,6 +306,8 @@ def test_refusals():
         ValueError, match=r"no subspace meets the threshold 1e-05: the smallest D_F reached is 0.0001, by LowPass"
     ):
         plan([u], [curve], 1e-5)
+    with pytest.raises(TypeError, match="one DivergenceCurve for each"):
+        plan([u], [3.0], 1e-3)
     with pytest.raises(ValueError, match="max_levels must not be negative"):
         plan([u], [curve], 1e-3, max_levels=-1)
     with pytest.raises(ValueError, match="multiple_of must"):
