@@ -8,9 +8,11 @@ every sum is taken in float64, so that neither float32 data, nor many samples, n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from itertools import chain
 from math import prod
+from operator import add
 from typing import Any, Self, TypeVar
 
 import array_api_compat
@@ -25,7 +27,7 @@ from .subspaces.base import sizes
 from .subspaces.patches import edges_of
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
-_CACHED = 1024  # rows that one matrix product takes at its fastest
+_CACHED = 1024  # of them, centred at a time: a matrix product is at its fastest then, and memory used again
 
 
 class Moments(ABC):
@@ -74,9 +76,9 @@ class Moments(ABC):
                 raise ValueError(f"the data hold NaN or infinity, among the samples {self.samples} to {last}")
             for y, mean in zip(blocks, means):
                 # about the mean in the precision of y: what that rounds, squared, is far below the rounding of y
-                centred = y - backend.from_numpy(mean, y)
-                self._meet(int(y.shape[0]), mean)
-                self._add(centred, xp)
+                about, n, size = backend.from_numpy(mean, y), int(y.shape[0]), _CACHED if on_host(y) else _ROWS
+                self._meet(n, mean)
+                self._add((y[start : start + size] - about for start in range(0, n, size)), xp)
             self.samples += int(x.shape[0])
         return self
 
@@ -84,13 +86,13 @@ class Moments(ABC):
         """Count n features of that mean: the squares between the two means, and the mean of all."""
         if self.count:
             shift = mean - self._mean
-            self._add(shift[None], np, self.count * n / (self.count + n))
+            self._add([shift[None]], np, self.count * n / (self.count + n))
             mean = self._mean + shift * (n / (self.count + n))
         self._mean, self.count = mean, self.count + n
 
-    def _add(self, y: Any, xp: Any, weight: float = 1.0) -> None:
-        """Add weight · Σ q(y) to the sum of squares."""
-        self._scatter = self._scatter + weight * _host(self._squares(y, xp))
+    def _add(self, parts: Iterable[Any], xp: Any, weight: float = 1.0) -> None:
+        """Add weight · Σ q(y) to the sum of squares, y in parts."""
+        self._scatter = self._scatter + weight * _host(reduce(add, (self._squares(y, xp) for y in parts)))
 
     def merge(self, other: Self) -> Self:
         """Take in what `other` has taken in, as if it had been one pass; returns itself, and `other` stays as it was.
@@ -200,23 +202,26 @@ class Covariance(Moments):
     def _squares(self, y: Any, xp: Any) -> Any:
         rows = xp.reshape(y, (y.shape[0], -1))
         if on_host(rows):
-            host = _rows(rows)
-            return _gram(host)
+            return _gram(_rows(rows))
         rows = as_float64(rows, xp)
         return xp.matmul(xp.matrix_transpose(rows), rows)
 
-    def _add(self, y: Any, xp: Any, weight: float = 1.0) -> None:
-        self.single |= y.dtype != xp.float64
-        if not on_host(y):
-            return super()._add(y, xp, weight)
-        rows = _rows(xp.reshape(y, (y.shape[0], -1)))
-        if np.isscalar(self._scatter):
-            self._scatter = np.zeros((rows.shape[1],) * 2, order="F")
-        if rows.dtype == np.float64:
-            self._scatter = _gram(rows, weight, self._scatter)
-        else:
-            self._scatter += _gram(rows, weight)
-        return None
+    def _add(self, parts: Iterable[Any], xp: Any, weight: float = 1.0) -> None:
+        single = None
+        for y in parts:
+            self.single |= y.dtype != xp.float64
+            if not on_host(y):
+                super()._add([y], xp, weight)
+                continue
+            rows = _rows(xp.reshape(y, (y.shape[0], -1)))
+            if np.isscalar(self._scatter):
+                self._scatter = np.zeros((rows.shape[1],) * 2, order="F")
+            if rows.dtype == np.float64:
+                self._scatter = _gram(rows, weight, self._scatter)
+            else:
+                single = _gram(rows, weight, single)
+        if single is not None:
+            self._scatter += single
 
     def lower(self, center: bool = True) -> np.ndarray[Any, Any]:
         """`result`, of which the lower triangle alone holds anything."""
@@ -314,11 +319,8 @@ def _gram(
 ) -> np.ndarray[Any, Any]:
     """weight · rowsᵀrows, its lower triangle, by columns; added to `onto` in place where that is given."""
     syrk = get_blas_funcs("syrk", (rows,))
-    for start in range(0, len(rows), _CACHED):
-        part = rows[start : start + _CACHED].T
-        onto = syrk(weight, part, beta=1.0, c=onto, overwrite_c=onto is not None, lower=True)
-    assert onto is not None
-    return onto
+    found: np.ndarray[Any, Any] = syrk(weight, rows.T, beta=1.0, c=onto, overwrite_c=onto is not None, lower=True)
+    return found
 
 
 def _host(x: Any) -> np.ndarray[Any, Any]:
