@@ -138,7 +138,7 @@ def batches(data: Any, size: int = 512) -> Iterator[Any]:
         for batch in data:
             if isinstance(batch, (list, tuple, dict)):
                 kind = type(batch).__name__
-                raise TypeError(f"expected an array a batch, got {kind}: of (images, labels) pass the images alone")
+                raise TypeError(f"each batch must be one array, got {kind}: of (images, labels) pass the images alone")
             yield batch
     else:
         raise TypeError(f"data must be an array (N, *shape) or an iterable of batches, got {type(data).__name__}")

@@ -5,8 +5,9 @@ With data mean μ and covariance Σ_j λ_j v_j v_jᵀ the exact score is known, 
 
     D_F(t) = Σ⊥/n⊥ · { Σ_j p_j (1 − cτ_j)²/τ_j + c² α² m }
 
-so that every subspace and every t follow from one vector p. The data are no Gaussian, and the divergence of a network
-is larger than this; but a plan can be made before anything is trained.
+so that every subspace and every t follow from one vector p. Data are no Gaussian, and a network's divergence is larger
+than that of the Gaussian with their covariance (one with their power spectrum alone may overstate it); but a plan can
+be made before anything is trained.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .moments import Moments, accumulate, as_float64
+from .specification import specify
 from .subspaces import NestedSubspaces, Subspace
 
 
@@ -42,7 +43,7 @@ class ComplementEnergies(Moments):
         return tuple(math.sqrt(e / (u.ambient_dim - u.dim)) for e, u in zip(energies, self.subspaces))
 
     def _about(self) -> Any:
-        return self.subspaces
+        return [_identity(u) for u in self.subspaces]
 
 
 class ComplementMoments(Moments):
@@ -76,7 +77,15 @@ class ComplementMoments(Moments):
         return tuple(float(e) / (s.ambient_dim - s.dim) for e, s in zip(energies, self.subspaces.steps))
 
     def _about(self) -> Any:
-        return self.subspaces
+        return [_identity(u) for u in self.subspaces.steps]
+
+
+def _identity(subspace: Subspace) -> Any:
+    """Equal for subspaces that are built alike, in another process say."""
+    try:
+        return specify(subspace)
+    except TypeError:  # one of the user's own
+        return id(subspace)
 
 
 def complement_moments(subspaces: NestedSubspaces, data: Any) -> ComplementMoments:

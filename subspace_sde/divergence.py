@@ -90,7 +90,8 @@ class DivergenceCurve:
         part = (high - math.log(threshold)) / (high - low) if high > low else 1.0
         u = [self._parameter(t) for t in self.times[i : i + 2]]
         t = u[0] + part * (u[1] - u[0])
-        return t if self.sde is None else float(self.sde.from_grid_parameter(t))
+        found = t if self.sde is None else float(self.sde.from_grid_parameter(t))
+        return min(max(found, self.times[i]), self.times[i + 1])
 
     def at(self, t: float) -> float:
         """D_F at t, log D_F interpolated linearly as in `time_at`; a ValueError outside the times.

@@ -75,10 +75,12 @@ class Moments(ABC):
                 last = self.samples + int(x.shape[0]) - 1
                 raise ValueError(f"the data hold NaN or infinity, among the samples {self.samples} to {last}")
             for y, mean in zip(blocks, means):
-                # about the mean in the precision of y: what that rounds, squared, is far below the rounding of y
                 about, n, size = backend.from_numpy(mean, y), int(y.shape[0]), _CACHED if on_host(y) else _ROWS
                 self._meet(n, mean)
                 self._add((y[start : start + size] - about for start in range(0, n, size)), xp)
+                rounded = mean - _host(about)  # by the precision of y; what it adds to every sample is taken back
+                if rounded.any():
+                    self._add([rounded[None]], np, -n)
             self.samples += int(x.shape[0])
         return self
 
@@ -102,7 +104,7 @@ class Moments(ABC):
         if type(other) is not type(self):
             raise TypeError(f"{type(self).__name__} merges its own kind, got {type(other).__name__}")
         if self._about() != other._about():
-            raise ValueError(f"statistics of {other._about()} cannot be merged into those of {self._about()}")
+            raise ValueError("statistics of other shapes, patches or subspaces cannot be merged")
         if other.count:
             self._meet(other.count, other._mean)
             self._scatter = self._scatter + other._scatter
@@ -110,22 +112,14 @@ class Moments(ABC):
         return self
 
     def reduce(self, group: Any = None) -> Self:
-        """Merge the statistics of all processes of a `torch.distributed` group, on each of them; returns itself."""
-        import torch
-        import torch.distributed as dist
+        """Merge the statistics of all processes of a `torch.distributed` group, on each of them; returns itself.
 
-        place = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else "cpu"
-
-        def total(value: Any) -> np.ndarray[Any, Any]:
-            tensor = torch.as_tensor(np.ascontiguousarray(value, dtype=np.float64), device=place)
-            dist.all_reduce(tensor, group=group)
-            found: np.ndarray[Any, Any] = tensor.cpu().numpy()
-            return found
-
-        count, samples = (int(n) for n in total([self.count, self.samples]))
+        Each process then holds those of all: reducing again would count everything anew.
+        """
+        count, samples = (int(n) for n in _total([self.count, self.samples], group))
         if count:
-            mean = total(self.count * self._mean) / count
-            self._scatter = total(self._scatter + self.count * self._squares((self._mean - mean)[None], np))
+            mean = (_total(self.count * self._mean, group) / count).reshape(self._mean.shape)
+            self._scatter = _total(self._scatter + self.count * self._squares((self._mean - mean)[None], np), group)
             self.count, self.samples, self._mean = count, samples, mean
         return self
 
@@ -158,7 +152,6 @@ def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
     Parameters
     ----------
     make: gives an empty accumulator for data of a shape: `Covariance`, ``lambda shape: PatchCovariance(shape, 4)``, …
-    data: statistics that `make` would give are returned as they are.
 
     >>> accumulate(Covariance, np.asarray([[1.0, 0.0], [3.0, 0.0]])).result().tolist()
     [[1.0, 0.0], [0.0, 0.0]]
@@ -199,6 +192,10 @@ class Covariance(Moments):
         self.single |= other.single
         return self
 
+    def reduce(self, group: Any = None) -> Self:
+        self.single = bool(_total(float(self.single), group))
+        return super().reduce(group)
+
     def _squares(self, y: Any, xp: Any) -> Any:
         rows = xp.reshape(y, (y.shape[0], -1))
         if on_host(rows):
@@ -237,8 +234,18 @@ class Covariance(Moments):
 
     def gaussian(self, center: bool = True) -> Gaussian:
         """The Gaussian of this mean and covariance; of mean zero and this second moment with ``center=False``."""
+        self._check_varying(center)
         mean = self.mean if center else np.zeros(self.shape)
-        return Gaussian(mean.reshape(self.shape), self.result(center))
+        return Gaussian(mean.reshape(self.shape), self.result(center), self._rounding)
+
+    def _check_varying(self, center: bool) -> None:
+        if center and self.samples < 2:
+            raise ValueError(f"{self.samples} sample shows no covariance about its mean: give two at least")
+
+    @property
+    def _rounding(self) -> float:
+        """How far below 0 an eigenvalue may be, relative to the largest: float32 products are rounded."""
+        return 64 * float(np.finfo(np.float32).eps) if self.single else 1e-10
 
 
 class PatchCovariance(Covariance):
@@ -279,6 +286,8 @@ class PowerSpectrum(Moments):
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__(shape)
+        if not self.shape:
+            raise ValueError("a power spectrum needs samples of at least one axis, these are single numbers")
         self._dct = dct_basis(self.shape)
 
     def _features(self, x: Any, xp: Any) -> Any:
@@ -291,6 +300,18 @@ class PowerSpectrum(Moments):
         """The Gaussian whose DCT coefficients are independent, with these means and variances."""
         mean = self._dct.embed(self.mean) if center else np.zeros(self.shape)
         return DCTGaussian(mean, self.result(center))
+
+
+def _total(value: Any, group: Any) -> np.ndarray[Any, Any]:
+    """The sum over the processes of a group."""
+    import torch
+    import torch.distributed as dist
+
+    place = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else "cpu"
+    tensor = torch.as_tensor(np.ascontiguousarray(value, dtype=np.float64), device=place)
+    dist.all_reduce(tensor, group=group)
+    found: np.ndarray[Any, Any] = tensor.cpu().numpy()
+    return found
 
 
 def as_float64(x: Any, xp: Any) -> Any:

@@ -33,13 +33,13 @@ class _Normal(ABC):
     eigenvalues: of the covariance, an array of those coordinates.
     """
 
-    def __init__(self, mean: Any, eigenvalues: np.ndarray[Any, Any], axes: Subspace) -> None:
-        self.mean = np.asarray(mean, dtype=np.float64)
+    def __init__(self, mean: Any, eigenvalues: np.ndarray[Any, Any], axes: Subspace, tolerance: float = 1e-10) -> None:
+        self.mean = np.array(mean, dtype=np.float64)
         self.shape = tuple(self.mean.shape)
         if not (np.all(np.isfinite(self.mean)) and np.all(np.isfinite(eigenvalues))):
             raise ValueError("the mean or the covariance holds NaN or infinity")
         least, most = float(eigenvalues.min()), float(eigenvalues.max())
-        if least < -1e-10 * max(most, 1e-300):
+        if least < -tolerance * max(most, 1e-300):
             raise ValueError(f"the covariance is not positive semi-definite: its smallest eigenvalue is {least}")
         self.eigenvalues = np.maximum(eigenvalues, 0.0)
         self.axes, self._mean, self._eigenvalues = axes, Constant(self.mean), Constant(self.eigenvalues)
@@ -89,6 +89,7 @@ class Gaussian(_Normal):
     ----------
     mean: an array of the data's shape, d numbers.
     covariance: (d, d), symmetric and positive semi-definite.
+    tolerance: eigenvalues that far below 0, relative to the largest, are taken for rounding and count as 0.
 
     >>> from subspace_sde import VE
     >>> normal = Gaussian(np.zeros(2), np.eye(2))
@@ -96,8 +97,8 @@ class Gaussian(_Normal):
     array([[-0.667, -0.667]])
     """
 
-    def __init__(self, mean: Any, covariance: Any) -> None:
-        mean, self.covariance = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+    def __init__(self, mean: Any, covariance: Any, tolerance: float = 1e-10) -> None:
+        mean, self.covariance = np.asarray(mean, dtype=np.float64), np.array(covariance, dtype=np.float64)
         d = mean.size
         if self.covariance.shape != (d, d):
             raise ValueError(
@@ -110,7 +111,7 @@ class Gaussian(_Normal):
         ):
             raise ValueError("the covariance is not symmetric")
         eigenvalues, vectors = np.linalg.eigh(self.covariance)
-        super().__init__(mean, eigenvalues, Basis(vectors, mean.shape))
+        super().__init__(mean, eigenvalues, Basis(vectors, mean.shape), tolerance)
 
     def restrict(self, subspace: Subspace) -> Gaussian:
         """The law of Uᵀx: N(Uᵀμ, UᵀCU)."""
@@ -148,6 +149,10 @@ class DCTGaussian(_Normal):
         matrices = subspace.axis_matrices()
         if matrices is not None and all(_keeps_lowest(u) for u in matrices):
             return DCTGaussian(mean, self.eigenvalues[tuple(slice(n) for n in subspace.shape)])
+        if subspace.dim > 2**13:
+            raise ValueError(
+                f"the law of these {subspace.dim} coordinates is not diagonal, and they are too many for a matrix"
+            )
         coordinates = np.eye(subspace.dim).reshape(subspace.dim, *subspace.shape)
         rows = self.axes.restrict(subspace.embed(coordinates)).reshape(subspace.dim, -1)
         return Gaussian(mean, _symmetric(rows * self.eigenvalues.reshape(-1) @ rows.T))
@@ -159,7 +164,7 @@ class DCTGaussian(_Normal):
         """
         matrices = subspace.axis_matrices()
         if matrices is not None:
-            parts = [np.sum((dct(np.eye(len(u)), axis=1, norm="ortho").T @ u) ** 2, axis=1) for u in matrices]
+            parts = [np.sum(dct(u, axis=0, norm="ortho") ** 2, axis=1) for u in matrices]
             energies: np.ndarray[Any, Any] = reduce(np.multiply.outer, parts, np.ones(()))
             return energies
         d = math.prod(self.shape)

@@ -63,6 +63,8 @@ class Plan:
             raise ValueError("times, shares, costs and divergences are finite numbers")
         if not (isinstance(self.threshold, (int, float)) and self.threshold > 0):
             raise ValueError(f"the threshold is a positive number, got {self.threshold!r}")
+        if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6 or min(self.costs) <= 0:
+            raise ValueError("shares are not negative and sum to 1, and costs are positive")
         ends = (self.sde.t_min, *self.times, self.sde.T)
         if not all(a < b for a, b in zip(ends, ends[1:])):
             raise ValueError(f"the times must increase strictly inside ({ends[0]:g}, {ends[-1]:g}), got {self.times}")
@@ -93,7 +95,7 @@ class Plan:
             content |= {name: build(content[name]) for name in ("sde", "subspaces")}
             found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
             return cls(**found)
-        except (ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} holds no plan of subspace_sde: {error}") from error
 
 
@@ -116,8 +118,9 @@ def plan(
     threshold: a level is used from the time on at which its curve stays at or below this.
     cost: of one evaluation on a level, as a function of its subspace; see `subspace_sde.costs`.
     max_levels: proper subspaces at most, K ≤ max_levels.
-    multiple_of: leaves out candidates with an axis that got shorter and is no multiple of this (a U-Net's halvings);
-        coordinates with another number of axes than the data have no sizes and stay.
+    multiple_of: leaves out candidates with an axis that got shorter and is no multiple of this (a U-Net's halvings); of
+        three axes or more the first holds channels and does not count, and coordinates with another number of axes
+        than the data have no sizes.
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
     grid: the times, from T down to t_min, whose steps will be used; without it the SDE's own grid.
 
@@ -149,10 +152,10 @@ def plan(
         raise ValueError(f"no candidate's sizes are multiples of {multiple_of}")
     times = {i: t for i in chosen if (t := _time(curves[i], threshold)) is not None}
     if not times:
-        best = min(chosen, key=lambda i: curves[i].values[-1])
+        lowest = min(chosen, key=lambda i: curves[i].values[-1])
         raise ValueError(
-            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is "
-            f"{curves[best].values[-1]:.3g}, by {subspaces[best]!r} at t = {curves[best].times[-1]:g}"
+            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached at the end is "
+            f"{curves[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} at t = {curves[lowest].times[-1]:g}"
         )
     whole = Identity(subspaces[0].ambient_shape)
     full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}
@@ -172,25 +175,27 @@ def plan(
             return False
         return True
 
-    @cache
-    def best_from(i: int, further: int) -> tuple[float, tuple[int, ...]]:
-        """The least cost from t_i on, and the chain, with U_i first and at most `further` levels behind it."""
+    def extended(i: int, known: dict[int, tuple[float, tuple[int, ...]]]) -> tuple[float, tuple[int, ...]]:
+        """The least cost from t_i on, and the chain, with U_i first and a `known` chain behind it, or none."""
         tail: tuple[int, ...] = ()
         value = costs[i] * (1 - reached[i])
-        for total, j in sorted(later(i, further)):
+        behind = [j for j in known if reached[j] > reached[i] and costs[j] < costs[i]]
+        for total, j in sorted((costs[i] * (reached[j] - reached[i]) + known[j][0], j) for j in behind):
             if total >= value:
                 break
             if nests(i, j):
-                value, tail = total, best_from(j, further - 1)[1]
+                value, tail = total, known[j][1]
                 break
         return value + price, (i, *tail)
 
-    def later(i: int, further: int) -> list[tuple[float, int]]:
-        behind = [j for j in times if reached[j] > reached[i] and costs[j] < costs[i]] if further else []
-        return [(costs[i] * (reached[j] - reached[i]) + best_from(j, further - 1)[0], j) for j in behind]
-
-    most = len(times) if max_levels is None else max_levels
-    chains = [(reached[i] + best_from(i, most - 1)[0], best_from(i, most - 1)[1]) for i in times] if most else []
+    best: dict[int, tuple[float, tuple[int, ...]]] = {}
+    if max_levels is None or max_levels >= len(times):
+        for i in sorted(times, key=reached.__getitem__, reverse=True):
+            best[i] = extended(i, best)
+    else:
+        for _ in range(max_levels):  # a level more each time
+            best = {i: extended(i, best) for i in times}
+    chains = [(reached[i] + value, chain) for i, (value, chain) in best.items()]
     _, chain = min([(1.0, ()), *chains])
     return _made(sde, whole, chain, subspaces, curves, times, reached, costs, threshold)
 
@@ -212,8 +217,11 @@ def _made(
     injections = None
     if all(curves[i].parts is not None for i in chain):
         pairs = zip([None, *chain], chain)
-        steps = [curves[i] if j is None else curves[i].within(curves[j]) for j, i in pairs]
-        injections = tuple(curve.at(times[i]) for curve, i in zip(steps, chain))
+        try:
+            steps = [curves[i] if j is None else curves[i].within(curves[j]) for j, i in pairs]
+            injections = tuple(curve.at(times[i]) for curve, i in zip(steps, chain))
+        except ValueError:  # of different times, or different samples
+            injections = None
     return Plan(
         sde,
         nested,
@@ -244,7 +252,9 @@ def _spec(sde: IsotropicSDE | None) -> Any:
 def _divisible(subspace: Subspace, number: int) -> bool:
     if len(subspace.shape) != len(subspace.ambient_shape):
         return True
-    return all(n % number == 0 for n, whole in zip(subspace.shape, subspace.ambient_shape) if n < whole)
+    channels = 1 if len(subspace.shape) > 2 else 0
+    sizes = list(zip(subspace.shape, subspace.ambient_shape))[channels:]
+    return all(n % number == 0 for n, whole in sizes if n < whole)
 
 
 def _time(curve: DivergenceCurve, threshold: float) -> float | None:
@@ -257,7 +267,8 @@ def _time(curve: DivergenceCurve, threshold: float) -> float | None:
         return None
     assert curve.sde is not None
     if t <= curve.sde.t_min:  # met from the start; a process must begin in the full space
-        t = next((s for s in curve.times if s > curve.sde.t_min), curve.sde.T)
+        later = [s for s in curve.times if curve.sde.t_min < s < curve.sde.T]
+        t = later[0] if later else float(curve.sde.grid(100)[-2])
     return t if t < curve.sde.T else None
 
 

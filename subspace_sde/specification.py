@@ -81,9 +81,11 @@ def build(specification: dict[str, Any]) -> Any:
     >>> build(specify(LowPass((3, 32, 32), 20))).shape
     (3, 20, 20)
     """
+    if not isinstance(specification, dict):
+        raise ValueError(f"a specification is a dictionary with a kind, got {type(specification).__name__}")
     arguments = dict(specification)
     kind = arguments.pop("kind", None)
-    if kind not in _KNOWN:
+    if not isinstance(kind, str) or kind not in _KNOWN:
         raise ValueError(f"unknown kind {kind!r} in a specification: known are {', '.join(sorted(_KNOWN))}")
 
     def built(value: Any) -> Any:

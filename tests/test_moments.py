@@ -1,5 +1,6 @@
 """Streaming statistics against numpy in one go: any batches, any order, merged, reduced, of any library."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,32 @@ def test_float32_loses_no_digits_over_a_million_samples():
     np.testing.assert_allclose(spectrum.result(), np.diag(rotated @ expected @ rotated), rtol=1e-9)
 
 
+@pytest.mark.parametrize(("mean", "dtype"), [(1e6, torch.float32), (100.0, torch.float16), (100.0, torch.bfloat16)])
+def test_a_mean_that_the_dtype_rounds_loses_no_digits(mean, dtype):
+    """Values that are exact in their dtype, whose mean is not."""
+    step = 2.0 if dtype == torch.float32 else 0.5
+    x = torch.tensor([[mean], [mean + step], [mean + step]] * 1500, dtype=dtype)
+    exact = x.double().numpy()
+    assert Covariance((1,)).update(x).result()[0, 0] == pytest.approx(
+        np.var(exact), rel=1e-2 if dtype.itemsize == 2 else 1e-6
+    )
+
+
+def test_float32_data_of_low_rank_make_a_gaussian():
+    x = np.random.default_rng(0).standard_normal((100, 10)) @ np.random.default_rng(1).standard_normal((10, 300))
+    normal = Covariance((300,)).update(x.astype(np.float32)).gaussian()
+    assert normal.eigenvalues.min() >= 0 and np.sum(normal.eigenvalues > 1e-4) == 10
+    with pytest.raises(ValueError, match="1 sample shows no covariance"):
+        Covariance((300,)).update(x[:1]).gaussian()
+
+
+def test_statistics_of_another_process_merge():
+    x = data()
+    for make in (lambda: ComplementEnergies([LowPass(SHAPE, 2)]), lambda: Covariance(SHAPE)):
+        sent = pickle.loads(pickle.dumps(make().update(x[20:])))
+        np.testing.assert_allclose(make().update(x[:20]).merge(sent).result(), make().update(x).result(), atol=1e-12)
+
+
 def test_a_drift_of_the_mean_loses_no_digits():
     """Batches whose means lie 10⁶ standard deviations apart."""
     x = np.random.default_rng(0).standard_normal((40, 3))
@@ -223,7 +250,7 @@ def test_accumulate_reads_an_iterator_once_and_refuses_none():
     np.testing.assert_allclose(found.result(), Covariance(SHAPE).update(x).result(), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="no data"):
         accumulate(Covariance, [])
-    with pytest.raises(TypeError, match=r"got list: of \(images, labels\) pass the images alone"):
+    with pytest.raises(TypeError, match=r"one array, got list: of \(images, labels\) pass the images alone"):
         accumulate(Covariance, [[x, 3]])
     with pytest.raises(ValueError, match="keeps all dimensions: it has no complement"):
         ComplementEnergies([LowPass((4, 4), 4)])

@@ -16,6 +16,7 @@ from subspace_sde import (
     DivergenceCurve,
     Downsampling,
     LowPass,
+    NestedSubspaces,
     PatchBasis,
     Plan,
     Separable,
@@ -77,7 +78,7 @@ def curve_to(sde, t, threshold):
     seed=st.integers(0, 10**6),
     sde=st.sampled_from([VE(), VP(), EDM()]),
     price=st.sampled_from([0.0, 0.02, 0.2]),
-    max_levels=st.integers(0, 4),
+    max_levels=st.sampled_from([0, 1, 2, 3, 4, None]),
     exponent=st.sampled_from([0.5, 1.0, 2.0]),
     own=st.booleans(),
 )
@@ -105,10 +106,11 @@ def test_the_optimum_is_that_of_all_chains(seed, sde, price, max_levels, exponen
         return (whole + part) / (len(grid) - 1)
 
     costs = {i: (c.dim / 64) ** exponent for i, c in enumerate(CANDIDATES)}
-    total, chain = exhaustive(times, sde, costs, price, max_levels, steps)
+    most = len(times) if max_levels is None else max_levels
+    total, chain = exhaustive(times, sde, costs, price, most, steps)
     found = plan(CANDIDATES, curves, 1e-3, cost=power(exponent), max_levels=max_levels, price=price, grid=grid)
     assert found.cost + price * len(found.times) == pytest.approx(total, abs=1e-12)
-    assert len(found.times) <= max_levels
+    assert len(found.times) <= most
     # and it is the chain, unless two cost the same
     np.testing.assert_allclose(found.times, [times[i] for i in chain], rtol=1e-9)
     for t, i, level in zip(found.times, chain, found.subspaces[1:]):
@@ -292,6 +294,38 @@ def test_the_price_of_small_networks_changes_the_plan():
     assert floor.costs[-1] >= 30 / 64 and floor.cost > plan(CANDIDATES, curves, 1e-3).cost
 
 
+def test_hundreds_of_candidates_make_a_plan():
+    """Every size of a long axis, each smaller one later: one chain of all of them is the cheapest."""
+    sizes = range(400, 0, -1)
+    candidates = [LowPass((401,), n, axes=(-1,)) for n in sizes]
+    curves = [curve_to(VE(), 0.1 + 0.002 * i, 1e-3) for i in range(len(candidates))]
+    found = plan(candidates, curves, 1e-3)
+    assert len(found.times) == 400
+    assert len(plan(candidates, curves, 1e-3, max_levels=2).times) == 2
+
+
+def test_curves_that_cannot_tell_the_injections():
+    gaussian = spectrum()
+    inner, outer = LowPass(SHAPE, 2), LowPass(SHAPE, 5)
+    curves = [
+        gaussian_divergence(gaussian, VE(), [outer])[0],
+        gaussian_divergence(gaussian, VE(), [inner], np.linspace(0.05, 0.95, 100))[0],
+    ]
+    found = plan([outer, inner], curves, 1e-3)
+    assert len(found.times) == 2 and found.injections is None
+
+
+def test_float32_ranks_of_one_covariance_follow_each_other():
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.standard_normal((100, 100)))[0]
+    x = ((rng.standard_normal((2000, 100)) / np.arange(1, 101)) @ turn).astype(np.float32)
+    moments = Covariance((100,)).update(x)
+    candidates = [pca(moments, n) for n in (80, 79, 40, 20, 10)]
+    NestedSubspaces.from_subspaces(candidates)
+    curves = gaussian_divergence(moments.gaussian(), VE(), candidates)
+    assert len(plan(candidates, curves, 3e-3).times) > 2
+
+
 def test_refusals():
     sde, u = VE(), LowPass(SHAPE, 4)
     curve = curve_to(sde, 0.5, 1e-3)
@@ -303,7 +337,8 @@ def test_refusals():
         with pytest.raises(ValueError, match="threshold must be positive"):
             plan([u], [curve], threshold)
     with pytest.raises(
-        ValueError, match=r"no subspace meets the threshold 1e-05: the smallest D_F reached is 0.0001, by LowPass"
+        ValueError,
+        match=r"no subspace meets the threshold 1e-05: the smallest D_F reached at the end is 0.0001, by",
     ):
         plan([u], [curve], 1e-5)
     with pytest.raises(TypeError, match="one DivergenceCurve for each"):

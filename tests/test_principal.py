@@ -131,6 +131,8 @@ def test_refusals(function):
         function(x[:1], 1)
     with pytest.raises(ValueError, match="the data vary in 0 directions alone, not 2"):
         function(np.ones((20, *SHAPE)), 2)
+    with pytest.raises(ValueError, match="the data vary in 0 directions alone, not 1"):
+        function(np.full((1001, *SHAPE), 0.1), 1)
     with pytest.raises(ValueError, match="the data vary in 3 directions alone, not 4"):
         function(x[:4][np.arange(40) % 4] + 0.0, 4)
     with pytest.raises(ValueError, match="49 components of data that have 48 dimensions"):

@@ -152,7 +152,7 @@ REFUSALS = {
     ),
     "not divisible": (
         lambda: Wavelet((3, 32, 20), "haar", 3),
-        "8, or 2^levels, does not divide axis -1 of length 20: LowPass takes any size, or crop the arrays",
+        "2^3, or 2^levels, does not divide axis -1 of length 20: LowPass takes any size, or crop the arrays",
     ),
     "too short": (
         lambda: Wavelet((3, 16, 8), "db4", 2),

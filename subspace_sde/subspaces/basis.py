@@ -54,9 +54,10 @@ class Basis(Subspace):
         Raises ValueError where the columns are not linearly independent.
         """
         v, eps = as_float64(vectors)
-        q, r = np.linalg.qr(v)
-        diagonal = np.abs(np.diag(r))
-        if v.shape[1] > v.shape[0] or not diagonal.min() > eps * max(v.shape) * diagonal.max():
+        lengths = np.linalg.norm(v, axis=0)
+        q, r = np.linalg.qr(v / np.where(lengths > 0, lengths, 1.0))
+        least = min(eps * max(v.shape), eps**0.5)
+        if v.shape[1] > v.shape[0] or not np.abs(np.diag(r)).min() > least:
             raise ValueError("the vectors are not linearly independent: leave out those that the others span")
         return cls(q * np.sign(np.diag(r)), ambient_shape, shape)
 

@@ -54,6 +54,6 @@ class LowPass(AxisByAxis):
 
 def _lowest(n: int, m: int) -> Matrix:
     """(n, m) with orthonormal columns: DCT-II of length n, its first m frequencies, inverse DCT of length m."""
-    lowest = dct(np.eye(n), axis=0, norm="ortho")[:m]
-    rows: Matrix = idct(lowest, axis=0, norm="ortho")
-    return rows.T
+    coefficients = dct(np.eye(m), axis=0, norm="ortho")
+    columns: Matrix = idct(np.pad(coefficients, ((0, n - m), (0, 0))), axis=0, norm="ortho")
+    return columns

@@ -44,9 +44,9 @@ class Wavelet(AxisByAxis):
         self.wavelet, h = wavelet, _scaling_filter(wavelet)
         for a, halvings in zip(self.axes, self.levels):
             n, last = ambient[a], ambient[a] >> (halvings - 1)
-            if n % 2**halvings:
+            if halvings >= n.bit_length() or n % 2**halvings:
                 raise ValueError(
-                    f"{2**halvings}, or 2^levels, does not divide axis {a} of length {n}: "
+                    f"2^{halvings}, or 2^levels, does not divide axis {a} of length {n}: "
                     "LowPass takes any size, or crop the arrays"
                 )
             if len(h) > last:
