@@ -154,8 +154,8 @@ def plan(
     if not times:
         lowest = min(chosen, key=lambda i: curves[i].values[-1])
         raise ValueError(
-            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached at the end is "
-            f"{curves[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} at t = {curves[lowest].times[-1]:g}"
+            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is "
+            f"{curves[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} at the last t = {curves[lowest].times[-1]:g}"
         )
     whole = Identity(subspaces[0].ambient_shape)
     full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}
