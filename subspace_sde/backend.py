@@ -50,6 +50,15 @@ class Backend(Protocol):
     def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
         """``function(x)`` and `v` times its Jacobian."""
 
+    def integrate(
+        self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float
+    ) -> Any:
+        """x(end) of dx/dt = function(x, t), x(start) = x, by the library's own adaptive Dormand-Prince 5(4).
+
+        `function` is called with t a float between `start` and `end`, whichever is larger. Raises FloatingPointError
+        where the steps vanish.
+        """
+
     def no_grad(self) -> AbstractContextManager[Any]:
         """A context in which no gradient is recorded."""
 
@@ -135,7 +144,7 @@ class Noise:
         self._backend, self._batch, self._like = backend_of(like), batch, like
         self._shared = rng if self._backend.is_generator(rng) else None
         if self._shared is None:
-            self._generators = [self._backend.generator(s, like) for s in _seeds(rng, prod(batch))]
+            self._generators = [self._backend.generator(s, like) for s in seeds(rng, prod(batch))]
         self._ahead: list[Any] = []
         self._ahead_shape: tuple[int, ...] | None = None
 
@@ -158,12 +167,13 @@ class Noise:
         return [xp.reshape(stacked[i, ...], (*self._batch, *shape)) for i in reversed(range(steps))]
 
 
-def _seeds(rng: RNG, count: int) -> Sequence[int]:
+def seeds(rng: RNG, count: int) -> tuple[int, ...]:
+    """The streams of `count` samples that `rng` stands for, an integer or a sequence of one integer a sample."""
     if (isinstance(rng, Sequence) and not isinstance(rng, (str, bytes))) or isinstance(rng, np.ndarray):
-        seeds = [_seed(s) for s in rng]
-        if len(seeds) != count:
-            raise ValueError(f"rng holds {len(seeds)} integers for {count} samples: give one for each sample")
-        return seeds
+        given = tuple(_seed(s) for s in rng)
+        if len(given) != count:
+            raise ValueError(f"rng holds {len(given)} integers for {count} samples: give one for each sample")
+        return given
     return streams(_seed(rng), 0, count)
 
 

@@ -15,10 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from .costs import pixels
 from .divergence import DivergenceCurve
+from .grids import AlongTimes
 from .sdes import IsotropicSDE
 from .specification import build, specify
 from .subspaces import Identity, NestedSubspaces, Subspace
@@ -122,7 +121,7 @@ def plan(
         three axes or more the first holds channels and does not count, and coordinates with another number of axes
         than the data have no sizes.
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
-    grid: the times, from T down to t_min, whose steps will be used; without it the SDE's own grid.
+    grid: the times, from T down to t_min, whose steps will be used (`subspace_sde.grids.grid`); the SDE's own without.
 
     Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or ≤ 0.
 
@@ -274,9 +273,5 @@ def _time(curve: DivergenceCurve, threshold: float) -> float | None:
 
 def _steps_until(sde: IsotropicSDE, grid: Sequence[float] | None) -> Callable[[float], float]:
     """The share of the steps that lie below t."""
-    ends = [sde.t_min, sde.T] if grid is None else [float(t) for t in grid][::-1]
-    if len(ends) < 2 or not all(a < b for a, b in zip(ends, ends[1:])) or (ends[0], ends[-1]) != (sde.t_min, sde.T):
-        raise ValueError(f"a grid decreases strictly from T = {sde.T:g} to t_min = {sde.t_min:g}, got {grid}")
-    parameter = [float(sde.grid_parameter(t)) for t in ends]
-    share = np.linspace(0.0, 1.0, len(ends))
-    return lambda t: float(np.interp(sde.grid_parameter(t), parameter, share))
+    along = AlongTimes((sde.T, sde.t_min) if grid is None else grid, sde)
+    return lambda t: along.parameter(t, sde) / along.steps

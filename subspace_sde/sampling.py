@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +15,8 @@ import array_api_compat
 import numpy as np
 
 from .arrays import Score, check_score, is_floating, namespace, on_host
-from .backend import RNG, Noise, backend_of
+from .backend import RNG, Noise, backend_of, seeds
+from .grids import Spacing, stage_times
 from .process import SubspaceSDE
 from .solvers import EulerMaruyama, Langevin, Solver
 
@@ -24,44 +27,39 @@ class Samples:
 
     Attributes
     ----------
-    x: (num, *ambient_shape), at t_min.
-    evaluations: calls of s_k for k = 0 … K, each on the whole batch.
+    x: (num, *ambient_shape), at t_min; fewer where the callback stopped: the chunks that were finished.
+    evaluations: calls of s_k that each sample went through, k = 0 … K (in its chunk; the most, should chunks differ).
     seconds: wall time spent on each level, the injection into it included.
+    seeds: the integer of each sample's own stream: ``rng=[samples.seeds[i]]`` draws sample i again; None where `rng`
+        was a generator.
     trajectory: (t, level, x) from T down to t_min, if asked for.
     """
 
     x: Any
     evaluations: tuple[int, ...]
     seconds: tuple[float, ...]
+    seeds: tuple[int, ...] | None = field(default=None, repr=False)
     trajectory: list[tuple[float, int, Any]] = field(default_factory=list, repr=False)
 
 
-def stage_times(process: SubspaceSDE, steps: int) -> list[np.ndarray[Any, Any]]:
-    """The times of every level, k = 0 … K, from t_{k+1} down to t_k, both exactly: `steps` steps in all.
+@dataclass(frozen=True)
+class Step:
+    """Where `sample` stands: what a callback is given.
 
-    The steps are shared out by the lengths of the stages in the SDE's own grid parameter (largest remainder, at
-    least one each), and lie evenly in it.
-
-    >>> from subspace_sde import VE, NestedSubspaces, LowPass
-    >>> nested = NestedSubspaces([LowPass((32, 32), 20), LowPass((20, 20), 8)])
-    >>> process = SubspaceSDE(VE(), nested, [0.3, 0.45], [0.0, 0.0])
-    >>> [(len(t) - 1, float(t[0]), float(t[-1])) for t in stage_times(process, 100)]
-    [(30, 0.3, 0.0), (15, 0.45, 0.3), (55, 1.0, 0.45)]
+    Attributes
+    ----------
+    level, t: of x.
+    number, total: steps done and steps in all, of this chunk.
+    first: the number of the chunk's first sample.
+    x: (chunk, *shape(level)), the state.
     """
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
-        raise TypeError(f"steps must be an integer, got {type(steps).__name__}")
-    if steps < process.K + 1:
-        raise ValueError(f"{process.K + 1} levels need at least as many steps, got {steps}")
-    sde = process.sde
-    ends = [process.ends(k) for k in range(process.K + 1)]
-    lengths = np.asarray([abs(sde.grid_parameter(b) - sde.grid_parameter(a)) for a, b in ends])
-    share = lengths / lengths.sum() * steps
-    counts = np.maximum(np.floor(share + 1e-9).astype(int), 1)
-    while counts.sum() < steps:
-        counts[np.argmax(share - counts)] += 1
-    while counts.sum() > steps:
-        counts[np.argmax(np.where(counts > 1, counts - share, -np.inf))] -= 1
-    return [sde.grid_between(b, a, int(n)) for (a, b), n in zip(ends, counts)]
+
+    level: int
+    t: float
+    number: int
+    total: int
+    first: int
+    x: Any = field(repr=False)
 
 
 def sample(
@@ -69,11 +67,17 @@ def sample(
     scores: Sequence[Score],
     num: int,
     solver: Solver | None = None,
-    steps: int = 1000,
+    steps: int | Sequence[float] = 1000,
     rng: RNG = 0,
     like: Any = None,
     langevin: Langevin | None = None,
     trajectory: bool = False,
+    *,
+    spacing: Spacing | None = None,
+    condition: Any = None,
+    chunk: int | None = None,
+    callback: Callable[[Step], Any] | None = None,
+    progress: bool = False,
 ) -> Samples:
     """Draw `num` samples by Algorithm 1.
 
@@ -82,11 +86,17 @@ def sample(
     process: the subspace diffusion; with K = 0 this is ordinary sampling in the full space.
     scores: s_0 … s_K, called with t a float.
     solver: `EulerMaruyama()` without it.
-    steps: steps in all, shared among the levels (`stage_times`).
+    steps: steps in all, shared among the levels, or the user's own times from T down to t_min (`stage_times`).
     rng: an integer, a sequence of `num` integers, or a backend's generator.
     like: an array whose library, device and dtype are used; numpy float64 without it.
     langevin: steps after each injection, at (x_{k-1}, t_k) with s_{k-1}; none without it.
     trajectory: keep the state after every step.
+    spacing: how the steps lie: `subspace_sde.grids`; the SDE's own without it.
+    condition: class labels, say: an array with one entry a sample, (num, ...); the scores are then called as
+        ``score(x, t, condition)`` with the entries of the samples in x.
+    chunk: samples at a time, where `num` do not fit in memory; with seeds the noise does not depend on it.
+    callback: called with a `Step` after every step; it may raise StopIteration, and what was finished is returned.
+    progress: show a progress bar (extra ``progress``).
 
     Raises
     ------
@@ -102,55 +112,162 @@ def sample(
     ((8, 4), (10, 10))
     """
     scores = process.check_scores(scores)
-    if isinstance(num, bool) or not isinstance(num, (int, np.integer)) or num < 1:
-        raise ValueError(f"num must be an integer >= 1, got {num!r}")
-    grids = stage_times(process, steps)
-    solver = EulerMaruyama() if solver is None else solver
+    num, chunk = _count("num", num), _count("chunk", num if chunk is None else chunk)
     like = np.zeros(()) if like is None else like
     namespace(like)
     if not is_floating(like):
         raise ValueError(f"like must be a floating-point array, got {like.dtype}")
-    backend, noise = backend_of(like), Noise(rng, (int(num),), like)
-    evaluations, seconds = [0] * (process.K + 1), [0.0] * (process.K + 1)
+    if condition is not None and (not hasattr(condition, "shape") or tuple(condition.shape[:1]) != (num,)):
+        got = tuple(getattr(condition, "shape", ())) or type(condition).__name__
+        raise ValueError(f"condition takes an array with one entry for each of the {num} samples, got {got}")
+    for k, score in enumerate(scores):
+        if _in_training(score):
+            warnings.warn(
+                f"the score of level {k} is a network in training mode, where dropout and batch statistics disturb "
+                "the samples: call its .eval() first",
+                stacklevel=2,
+            )
+    solver = EulerMaruyama() if solver is None else solver
+    grids = [times.tolist() for times in stage_times(process, steps, spacing)]
+    total = sum(len(times) - 1 for times in grids)
+    streams = None if backend_of(like).is_generator(rng) else seeds(rng, num)
+    starts = range(0, num, chunk)
+    finished: list[Samples] = []
+    with _bar(total * len(starts)) if progress else nullcontext() as bar:
+
+        def report(step: Step) -> bool:
+            if bar is not None:
+                bar.update(len(finished) * total + step.number - bar.n)
+                bar.set_postfix_str(f"level {step.level}, t = {step.t:.3g}", refresh=False)
+            try:
+                if callback is not None:
+                    callback(step)
+            except StopIteration:
+                return True
+            return False
+
+        for start in starts:
+            rows = slice(start, min(start + chunk, num))
+            labels = None if condition is None else condition[rows]
+            noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
+            checked = [_Checked(score, k, labels) for k, score in enumerate(scores)]
+            with backend_of(like).no_grad():
+                part = _algorithm_1(process, checked, solver, grids, langevin, noise, like, trajectory, start, report)
+            if part is None:
+                break
+            finished.append(part)
+    return _joined(finished, process, like, streams)
+
+
+def _algorithm_1(
+    process: SubspaceSDE,
+    scores: Sequence[_Checked],
+    solver: Solver,
+    grids: Sequence[Sequence[float]],
+    langevin: Langevin | None,
+    noise: Noise,
+    like: Any,
+    trajectory: bool,
+    first: int,
+    report: Callable[[Step], bool],
+) -> Samples | None:
+    """One chunk, whose first sample has the number `first`; None where `report` stopped it."""
+    backend, total = backend_of(like), sum(len(times) - 1 for times in grids)
+    seconds, done = [0.0] * (process.K + 1), 0
     states: list[tuple[float, int, Any]] = []
     x: Any = None
-    with backend.no_grad():
-        for k in reversed(range(process.K + 1)):
-            backend.synchronize(like)
-            started = time.perf_counter()
-            score = _Checked(scores[k], k)
-            fresh = partial(noise.normal, process.shape(k))
-            guard = _Guard(k)
-            if x is None:
-                x = process.sde.prior_std * fresh()
-            else:
-                x = process._inject(x, k + 1, noise)
-                if langevin is not None:
-                    t = process.times[k]
-                    x = langevin.move(x, t, score, fresh, process.subspaces.steps[k])
-                    guard.watch(x, t, 0)
-            if trajectory:
-                states.append((float(grids[k][0]), k, x))
-            for i, (t, s) in enumerate(zip(grids[k].tolist(), grids[k].tolist()[1:]), start=1):
-                x = solver.step(x, t, s, score, process.sde, fresh)
-                guard.watch(x, s, i)
+    for k in reversed(range(process.K + 1)):
+        backend.synchronize(like)
+        started = time.perf_counter()
+        times, fresh, guard = grids[k], partial(noise.normal, process.shape(k)), _Guard(k, first)
+        if x is None:
+            x = process.sde.prior_std * fresh()
+        else:
+            x = process._inject(x, k + 1, noise)
+            if langevin is not None:
+                x = langevin.move(x, times[0], scores[k], fresh, process.subspaces.steps[k])
+                guard.watch(x, times[0], 0)
+        if trajectory:
+            states.append((times[0], k, x))
+        numbers = {t: i for i, t in enumerate(times)}
+        try:
+            stage = solver.stage(x, times, scores[k], process.sde, fresh)
+            for s, x in stage:
+                guard.watch(x, s, numbers[s])
                 if trajectory:
                     states.append((s, k, x))
-            guard.read()
-            backend.synchronize(x)
-            seconds[k], evaluations[k] = time.perf_counter() - started, score.calls
-    return Samples(x, tuple(evaluations), tuple(seconds), states)
+                if report(Step(k, s, done + numbers[s], total, first, x)):
+                    return None
+        except FloatingPointError as error:  # of a solver that looks at every evaluation
+            where = f" of the chunk that begins with sample {first}" if first else ""
+            raise ValueError(f"on level {k} {error}{where}") from error
+        guard.read()
+        backend.synchronize(x)
+        seconds[k] = time.perf_counter() - started
+        done += len(times) - 1
+    return Samples(x, tuple(score.calls for score in scores), tuple(seconds), None, states)
+
+
+def _joined(parts: Sequence[Samples], process: SubspaceSDE, like: Any, streams: tuple[int, ...] | None) -> Samples:
+    """The chunks as one."""
+    if not parts:
+        none, zero = np.zeros((0, *process.shape(0))), tuple(0 for _ in range(process.K + 1))
+        return Samples(
+            backend_of(like).from_numpy(none, like), zero, tuple(map(float, zero)), None if streams is None else ()
+        )
+    if len(parts) == 1:
+        x, states = parts[0].x, parts[0].trajectory
+    else:
+        xp = namespace(like)
+        x = xp.concat([part.x for part in parts])
+        states = [
+            (t, k, xp.concat(xs))
+            for (t, k, _), xs in zip(parts[0].trajectory, zip(*([s[2] for s in part.trajectory] for part in parts)))
+        ]
+    return Samples(
+        x,
+        tuple(max(counts) for counts in zip(*(part.evaluations for part in parts))),
+        tuple(sum(spent) for spent in zip(*(part.seconds for part in parts))),
+        None if streams is None else streams[: x.shape[0]],
+        states,
+    )
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    return int(value)
+
+
+def _in_training(score: Any) -> bool:
+    """Whether a score is a network in training mode, or an adapter (`subspace_sde.scores`) or a method of one."""
+    while True:
+        if getattr(score, "training", False) is True:
+            return True
+        inner = getattr(score, "__wrapped__", None) or getattr(score, "__self__", None)
+        if inner is None:
+            return False
+        score = inner
+
+
+def _bar(total: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError('a progress bar needs tqdm: pip install "subspace-sde[progress]"') from None
+    return tqdm(total=total, desc="sample", unit="step")
 
 
 class _Checked:
-    """A score that counts its calls and refuses what is not a score of x."""
+    """A score that counts its calls, is given the condition, and refuses what is not a score of x."""
 
-    def __init__(self, score: Score, level: int) -> None:
+    def __init__(self, score: Score, level: int, condition: Any = None) -> None:
         self._score, self._level, self.calls = score, level, 0
+        self._more = () if condition is None else (condition,)
 
     def __call__(self, x: Any, t: Any) -> Any:
         self.calls += 1
-        s = self._score(x, t)
+        s = self._score(x, t, *self._more)
         check_score(s, x, f"the score of level {self._level}")
         return s
 
@@ -158,8 +275,8 @@ class _Checked:
 class _Guard:
     """Names the first step at which a sample is not finite: read at once on the host, every 50 steps on a device."""
 
-    def __init__(self, level: int) -> None:
-        self._level = level
+    def __init__(self, level: int, first: int) -> None:
+        self._level, self._first = level, first
         self._flags: list[Any] = []
         self._where: list[tuple[float, int]] = []
 
@@ -180,6 +297,6 @@ class _Guard:
             t, step = self._where[bad[0]]
             raise ValueError(
                 f"the state is not finite on level {self._level} at t = {t:.6g} (step {step} of that level), "
-                f"sample {bad[1]}: the score returned NaN or infinity, or the steps are too large"
+                f"sample {self._first + bad[1]}: the score returned NaN or infinity, or the steps are too large"
             )
         self._flags, self._where = [], []

@@ -2,16 +2,31 @@
 
 With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here
 takes a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and
-returns another.
+returns another; a condition (class labels, say) behind t is handed on.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, TypeAlias, TypeVar
+
+import array_api_compat
 
 from .arrays import Score, log, over, sqrt
 from .sdes import IsotropicSDE
+
+_Adapter = TypeVar("_Adapter", bound=Callable[..., Any])
+
+ConditionalScore: TypeAlias = Callable[[Any, Any, Any], Any]
+"""``score(x, t, condition)``, with one entry of the condition for every element of the batch."""
+
+
+def _adapting(network: Any, adapter: _Adapter) -> _Adapter:
+    """`adapter` marked as Python marks wrappers, so that `sample` finds the network in it (its training mode, say)."""
+    update_wrapper(adapter, network, assigned=(), updated=())
+    return adapter
 
 
 def _c(coefficient: Any, t: Any, x: Any) -> Any:
@@ -29,19 +44,19 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     array([-0.02, -0.02, -0.02])
     """
 
-    def score(x: Any, t: Any) -> Any:
-        return -network(x, t) / _c(sde.sigma(t), t, x)
+    def score(x: Any, t: Any, *condition: Any) -> Any:
+        return -network(x, t, *condition) / _c(sde.sigma(t), t, x)
 
-    return score
+    return _adapting(network, score)
 
 
 def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts x(0): s = (α D − x)/σ²."""
 
-    def score(x: Any, t: Any) -> Any:
-        return (_c(sde.alpha(t), t, x) * network(x, t) - x) / _c(sde.sigma(t) ** 2, t, x)
+    def score(x: Any, t: Any, *condition: Any) -> Any:
+        return (_c(sde.alpha(t), t, x) * network(x, t, *condition) - x) / _c(sde.sigma(t) ** 2, t, x)
 
-    return score
+    return _adapting(network, score)
 
 
 def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
@@ -51,30 +66,39 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     variance-preserving models see `from_v_prediction`.
     """
 
-    def score(x: Any, t: Any) -> Any:
-        return (_c(sde.f(t), t, x) * x - network(x, t)) * _c(2 / sde.g(t) ** 2, t, x)
+    def score(x: Any, t: Any, *condition: Any) -> Any:
+        return (_c(sde.f(t), t, x) * x - network(x, t, *condition)) * _c(2 / sde.g(t) ** 2, t, x)
 
-    return score
+    return _adapting(network, score)
 
 
 def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts v = α ε − σ x(0) (Salimans and Ho 2022): ε = (α v + σ x)/(α² + σ²)."""
 
-    def score(x: Any, t: Any) -> Any:
+    def score(x: Any, t: Any, *condition: Any) -> Any:
         alpha, sigma = sde.alpha(t), sde.sigma(t)
         norm = sigma * (alpha**2 + sigma**2)
-        return -(_c(alpha / norm, t, x) * network(x, t) + _c(sigma / norm, t, x) * x)
+        return -(_c(alpha / norm, t, x) * network(x, t, *condition) + _c(sigma / norm, t, x) * x)
 
-    return score
+    return _adapting(network, score)
 
 
 def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     """E[x(0) | x(t)] = (x + σ² s)/α, the inverse of `from_denoiser` (Tweedie)."""
 
-    def denoised(x: Any, t: Any) -> Any:
-        return (x + _c(sde.sigma(t) ** 2, t, x) * score(x, t)) / _c(sde.alpha(t), t, x)
+    def denoised(x: Any, t: Any, *condition: Any) -> Any:
+        return (x + _c(sde.sigma(t) ** 2, t, x) * score(x, t, *condition)) / _c(sde.alpha(t), t, x)
 
-    return denoised
+    return _adapting(score, denoised)
+
+
+def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
+    """The velocity dx/dt = f x − ½ g² s of the probability-flow ODE (eq. 3), the inverse of `from_velocity`."""
+
+    def velocity(x: Any, t: Any, *condition: Any) -> Any:
+        return _c(sde.f(t), t, x) * x - _c(0.5 * sde.g(t) ** 2, t, x) * score(x, t, *condition)
+
+    return _adapting(score, velocity)
 
 
 def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: float = 0.0) -> Score:
@@ -86,14 +110,51 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
     sigma_data, mean: standard deviation and mean of the data's entries.
     """
 
-    def denoised(x: Any, t: Any) -> Any:
+    def denoised(x: Any, t: Any, *condition: Any) -> Any:
         alpha, noise = sde.alpha(t), sde.sigma(t) / sde.alpha(t)
         total = noise**2 + sigma_data**2
         centred = x / _c(alpha, t, x) - mean
-        raw = network(centred * _c(1 / sqrt(total), t, x), log(noise) / 4)
+        raw = network(centred * _c(1 / sqrt(total), t, x), log(noise) / 4, *condition)
         return mean + _c(sigma_data**2 / total, t, x) * centred + _c(noise * sigma_data / sqrt(total), t, x) * raw
 
-    return denoised
+    return _adapting(network, denoised)
+
+
+def guided(score: ConditionalScore, weight: float, unconditional: Any) -> ConditionalScore:
+    """Classifier-free guidance (Ho and Salimans 2022): s(x, t, ∅) + w (s(x, t, c) − s(x, t, ∅)).
+
+    Each level has a weight of its own: ``[guided(s, w, ∅) for s, w in zip(scores, weights)]``, and
+    ``sample(..., condition=labels)``. Both scores come from one call on a batch twice as large; a weight of 1 or 0
+    takes one of them alone.
+
+    Parameters
+    ----------
+    score: called as ``score(x, t, condition)``, with at least one leading axis.
+    weight: w; 1 samples the condition, more sharpens it.
+    unconditional: ∅, the entry of the condition's array that stands for none; a number, or an array of one entry.
+
+    >>> import numpy as np
+    >>> toward = lambda x, t, c: c[:, None] - x  # the score of N(c, I)
+    >>> guided(toward, 2.0, 0)(np.zeros((1, 3)), 0.5, np.asarray([1.0]))
+    array([[2., 2., 2.]])
+    """
+    if not math.isfinite(weight):
+        raise ValueError(f"the weight of guidance must be finite, got {weight}")
+
+    def both(x: Any, t: Any, condition: Any) -> Any:
+        if weight == 1:
+            return score(x, t, condition)
+        xp, kinds = array_api_compat.array_namespace(x), array_api_compat.array_namespace(condition)
+        none = kinds.asarray(unconditional, dtype=condition.dtype, device=array_api_compat.device(condition))
+        none = kinds.broadcast_to(none, condition.shape)
+        if weight == 0:
+            return score(x, t, none)
+        twice = t if isinstance(t, (int, float)) or not t.ndim else xp.concat([t, t])
+        s = score(xp.concat([x, x]), twice, kinds.concat([condition, none]))
+        given, free = s[: x.shape[0]], s[x.shape[0] :]
+        return free + weight * (given - free)
+
+    return _adapting(score, both)
 
 
 def change_process(
@@ -128,10 +189,10 @@ def change_process(
         raise ValueError(f"scale and coordinate_scale must be positive, got {scale} and {coordinate_scale}")
     shift = 2 * math.log(coordinate_scale / scale)
 
-    def converted(x: Any, t: Any) -> Any:
+    def converted(x: Any, t: Any, *condition: Any) -> Any:
         then = trained.time_at_log_snr(sde.log_snr(t) + shift)
         alpha = trained.alpha(then)
         r = _c(alpha / sde.alpha(t) * (scale / coordinate_scale), t, x)
-        return r * score(r * x + _c(alpha * offset, t, x), then)
+        return r * score(r * x + _c(alpha * offset, t, x), then, *condition)
 
-    return converted
+    return _adapting(score, converted)

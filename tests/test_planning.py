@@ -30,7 +30,7 @@ from subspace_sde import (
 from subspace_sde.costs import flops, pixels, power, seconds
 from subspace_sde.moments import Covariance
 from subspace_sde.oracles import DCTGaussian
-from subspace_sde.sampling import stage_times
+from subspace_sde.grids import stage_times
 
 SHAPE = (8, 8)
 CANDIDATES = [

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, sample
 from subspace_sde.backend import backend_of, streams
+from subspace_sde.grids import stage_times
 from subspace_sde.oracles import Gaussian
-from subspace_sde.sampling import stage_times
-from subspace_sde.solvers import EulerMaruyama, Heun, Langevin
+from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, PredictorCorrector, SingleStep
 
 NESTED = [
     NestedSubspaces([], ambient_shape=(5,)),
@@ -206,9 +206,9 @@ def test_steps_are_not_truncated_floats():
     assert [len(t) - 1 for t in stage_times(process, 1000)] == [900, 100]
     assert [len(t) - 1 for t in stage_times(process, np.int64(10))] == [9, 1]
     for steps in (10.0, 1e3, True, "10", None, np.float64(10)):
-        with pytest.raises(TypeError, match="steps must be an integer, got"):
+        with pytest.raises(TypeError, match="steps must be an integer, or times from T down to t_min, got"):
             stage_times(process, steps)
-        with pytest.raises(TypeError, match="steps must be an integer, got"):
+        with pytest.raises(TypeError, match="steps must be an integer, or times from T down to t_min, got"):
             sample(process, [np.negative] * 2, 1, steps=steps)
 
 
@@ -216,7 +216,7 @@ def normal_score(sde):
     return lambda x, t: -x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)
 
 
-class Recorder:
+class Recorder(SingleStep):
     """A solver that writes down its steps and what it was handed."""
 
     def __init__(self):
@@ -253,7 +253,7 @@ def test_evaluations_are_counted_for_every_solver(like):
     for solver, langevin, expected in (
         (None, None, counts),
         (Heun(), None, [2 * n for n in counts]),
-        (EulerMaruyama(Langevin(2)), None, [3 * n for n in counts]),
+        (PredictorCorrector(corrector=Langevin(2)), None, [3 * n for n in counts]),
         (Heun(), Langevin(3), [2 * counts[0] + 3, 2 * counts[1] + 3, 2 * counts[2]]),  # none at the start
     ):
         calls[:] = [0, 0, 0]
@@ -341,7 +341,7 @@ def test_the_steps_after_an_injection_move_the_complement_alone(only, like, host
 
 @pytest.mark.parametrize(
     "solver, langevin",
-    [(None, None), (Heun(), Langevin(2)), (EulerMaruyama(Langevin(1)), Langevin(1, complement_only=False))],
+    [(None, None), (Heun(), Langevin(2)), (PredictorCorrector(), Langevin(1, complement_only=False))],
     ids=["Euler-Maruyama", "Heun", "predictor-corrector"],
 )
 def test_sample_i_is_bitwise_the_same_in_any_batch(solver, langevin, like, host):
@@ -424,7 +424,7 @@ def test_langevin_that_breaks_a_sample_is_step_0(like, array):
 def test_large_numbers_are_finite(like, xp):
     # their sum is not: a guard that adds up would refuse them
     process, big = make(VE(), NESTED[0]), float(xp.finfo(like.dtype).max) / 2
-    solver = SimpleNamespace(step=lambda x, t, s, score, sde, noise: x * 0 + big)
+    solver = SimpleNamespace(stage=lambda x, times, score, sde, noise: ((s, x * 0 + big) for s in times[1:]))
     found = sample(process, [normal_score(VE())], 2, solver, 3, like=like)
     assert bool(xp.all(found.x == big))
 

@@ -8,7 +8,7 @@ import pytest
 from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP
 from subspace_sde.backend import backend_of
 from subspace_sde.oracles import Gaussian
-from subspace_sde.solvers import EulerMaruyama, Heun, Langevin
+from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, PredictorCorrector
 
 D = 5
 STAGES = [  # where noise and data are of one size
@@ -291,8 +291,9 @@ def test_a_corrector_lowers_the_error_of_a_coarse_predictor():
     def error(corrector):
         rng = np.random.default_rng(10)
         x = sde.prior_std * rng.standard_normal((num, d))
+        solver = EulerMaruyama() if corrector is None else PredictorCorrector(EulerMaruyama(), corrector)
         for t, s in zip(times, times[1:]):
-            x = EulerMaruyama(corrector).step(x, t, s, law.score(sde), sde, lambda: rng.standard_normal((num, d)))
+            x = solver.step(x, t, s, law.score(sde), sde, lambda: rng.standard_normal((num, d)))
         return abs(np.mean(x**2) / exact - 1)
 
     assert error(None) > 0.05 > 8 * math.sqrt(2 / num / d)
@@ -307,12 +308,14 @@ def test_a_corrector_works_at_the_end_of_the_step():
         return -x
 
     x = np.random.default_rng(11).standard_normal((2, 3))
-    found = EulerMaruyama(Langevin(2, 0.2)).step(x, 0.5, 0.4, score, VP(), lambda: z)
+    found = PredictorCorrector(EulerMaruyama(), Langevin(2, 0.2)).step(x, 0.5, 0.4, score, VP(), lambda: z)
     assert calls == [0.5, 0.4, 0.4]
     predicted = EulerMaruyama().step(x, 0.5, 0.4, lambda y, t: -y, VP(), lambda: z)
     np.testing.assert_array_equal(found, Langevin(2, 0.2).move(predicted, 0.4, lambda y, t: -y, lambda: z))
     calls.clear()
-    np.testing.assert_array_equal(EulerMaruyama(Langevin(0)).step(x, 0.5, 0.4, score, VP(), lambda: z), predicted)
+    np.testing.assert_array_equal(
+        PredictorCorrector(EulerMaruyama(), Langevin(0)).step(x, 0.5, 0.4, score, VP(), lambda: z), predicted
+    )
     assert calls == [0.5]
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+from scipy.integrate import RK45
 
 
 class NumpyBackend:
@@ -45,6 +46,23 @@ class NumpyBackend:
         raise ValueError(
             "numpy cannot differentiate backwards: pass torch arrays, or a score with a method vjp(x, t, v)"
         )
+
+    def integrate(
+        self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float
+    ) -> Any:
+        low, high = min(start, end), max(start, end)
+
+        def rows(t: float, y: Any) -> Any:  # scipy computes in float64, on one axis
+            return function(y.reshape(x.shape).astype(x.dtype), min(max(float(t), low), high)).reshape(-1)
+
+        if start == end or not x.size:
+            return x
+        solver = RK45(rows, start, x.reshape(-1).astype(np.float64), end, rtol=rtol, atol=atol)
+        while solver.status == "running":
+            message = solver.step()
+        if solver.status == "failed":
+            raise FloatingPointError(f"the steps vanish at t = {solver.t:.6g} ({message}): take a larger rtol and atol")
+        return solver.y.reshape(x.shape).astype(x.dtype)
 
     def no_grad(self) -> AbstractContextManager[Any]:
         return nullcontext()

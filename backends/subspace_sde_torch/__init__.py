@@ -43,6 +43,34 @@ class TorchBackend:
         value, pull_back = torch.func.vjp(function, x)[:2]
         return value, pull_back(v)[0]
 
+    def integrate(
+        self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float
+    ) -> Any:
+        try:
+            from torchdiffeq import odeint
+        except ImportError:
+            raise ImportError(
+                'adaptive steps on torch arrays need torchdiffeq: pip install "subspace-sde[torch]"'
+            ) from None
+        if start == end or not x.numel():
+            return x
+        low, high = min(start, end), max(start, end)
+        times = torch.tensor(
+            [start, end], device=x.device, dtype=torch.float32 if x.device.type == "mps" else torch.float64
+        )
+
+        def slope(t: Any, y: Any) -> Any:  # torchdiffeq rounds t to the dtype of y
+            return function(y, min(max(float(t), low), high))
+
+        # step_t: stop at the end, never beyond it, where the score may not be known
+        options = {"step_t": times[1:], "dtype": times.dtype}
+        try:
+            return odeint(slope, x, times, rtol=rtol, atol=atol, method="dopri5", options=options)[-1]
+        except AssertionError as error:
+            if "underflow in dt" not in str(error):
+                raise
+            raise FloatingPointError(f"the steps vanish ({error}): take a larger rtol and atol") from None
+
     def no_grad(self) -> AbstractContextManager[Any]:
         return torch.no_grad()
 

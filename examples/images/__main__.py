@@ -231,7 +231,9 @@ def sample(
     size: Size = None,
     num: Num = 64,
     steps: Steps = 40,
-    solver: Annotated[str, typer.Option(help="heun, euler-maruyama or predictor-corrector.")] = "heun",
+    solver: Annotated[
+        str, typer.Option(help="heun, dpm-solver-2m, dpm-solver-3m, ddim, euler-maruyama or predictor-corrector.")
+    ] = "heun",
     minutes: Minutes = float("inf"),
     seed: Seed = 0,
     device: Device = "auto",
@@ -304,7 +306,9 @@ def run(
     count: Annotated[int, typer.Option(help="Images to average D_F over, at most.")] = 128,
     num: Num = 64,
     sample_steps: Steps = 40,
-    solver: Annotated[str, typer.Option(help="heun, euler-maruyama or predictor-corrector.")] = "heun",
+    solver: Annotated[
+        str, typer.Option(help="heun, dpm-solver-2m, dpm-solver-3m, ddim, euler-maruyama or predictor-corrector.")
+    ] = "heun",
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:

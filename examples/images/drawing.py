@@ -17,13 +17,13 @@ from tqdm import tqdm
 from subspace_sde import SubspaceSDE, sample
 from subspace_sde.arrays import Score
 from subspace_sde.backend import streams
+from subspace_sde.grids import stage_times
 from subspace_sde.images import Images, save_grid
-from subspace_sde.sampling import stage_times
 from subspace_sde.scores import denoiser
-from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, Solver
+from subspace_sde.solvers import DDIM, DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector, Solver
 
 from .levels import Level
-from .stages import build_process, plans_of, seconds_per_evaluation, usable, watched_by, write_json
+from .stages import build_process, plans_of, seconds_per_evaluation, usable, write_json
 
 CHUNK = 32  # smaller batches leave the small networks waiting for their launches
 
@@ -32,15 +32,24 @@ class SolverName(StrEnum):
     """The solvers that the command line offers."""
 
     heun = "heun"
+    dpm_solver_2m = "dpm-solver-2m"
+    dpm_solver_3m = "dpm-solver-3m"
+    ddim = "ddim"
     euler_maruyama = "euler-maruyama"
     predictor_corrector = "predictor-corrector"
 
     def solver(self) -> tuple[Solver, Langevin | None]:
         """The solver, and the Langevin steps after each injection that go with it."""
-        if self is SolverName.heun:
-            return Heun(), None
-        corrector = Langevin(steps=1) if self is SolverName.predictor_corrector else None
-        return EulerMaruyama(corrector), Langevin(steps=2)
+        after = Langevin(steps=2)
+        table: dict[SolverName, tuple[Solver, Langevin | None]] = {
+            SolverName.heun: (Heun(), None),
+            SolverName.dpm_solver_2m: (DPMSolver(order=2), None),
+            SolverName.dpm_solver_3m: (DPMSolver(order=3), None),
+            SolverName.ddim: (DDIM(), None),
+            SolverName.euler_maruyama: (EulerMaruyama(), after),
+            SolverName.predictor_corrector: (PredictorCorrector(), after),
+        }
+        return table[self]
 
 
 def draw(
@@ -83,8 +92,7 @@ def draw(
     per_call = json.loads((kept / "per-call.json").read_text())
     spent, starts = 0.0, list(range(0, num, chunk))
     grids = {p: [len(t) - 1 for t in stage_times(process, steps)] for p, process in processes.items()}
-    per_step = {"heun": 2, "euler-maruyama": 1, "predictor-corrector": 2}[solver.value]
-    with tqdm(total=sum(sum(g) for g in grids.values()) * per_step * len(starts), desc="sample") as bar:
+    with tqdm(total=sum(sum(g) for g in grids.values()) * len(starts), desc="sample", unit="step") as bar:
         for start in starts:
             if start and spent > 60 * minutes:
                 tqdm.write(f"the time for sampling is used up: {start} of {num} samples")
@@ -97,7 +105,7 @@ def draw(
                         solver, seed, device, file, bar,
                     )  # fmt: skip
                 else:
-                    bar.update(sum(grids[p]) * per_step)
+                    bar.update(sum(grids[p]))
     result = _collect(kept, num, names, processes, per_call, steps)
     result |= {"key": key, "solver": solver.value, "seed": seed, "batch": chunk, "machine": machine(device)}
     write_json(out / "samples.json", result)
@@ -121,8 +129,9 @@ def _draw_chunk(
     method, langevin = solver.solver()
     like = torch.zeros((), device=device)
     rng = streams(seed, start, start + count)
-    watched = [watched_by(bar, s) for s in scores]
-    samples = sample(process, watched, count, method, steps, rng, like=like, langevin=langevin)
+    samples = sample(
+        process, scores, count, method, steps, rng, like=like, langevin=langevin, callback=lambda step: bar.update()
+    )
     with torch.no_grad():
         clean = denoiser(scores[0], process.sde)(samples.x, process.sde.t_min)
     fresh = file.with_name(file.stem + ".new.npz")

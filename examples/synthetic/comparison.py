@@ -23,8 +23,8 @@ from subspace_sde import (
     sample,
 )
 from subspace_sde.arrays import Score
+from subspace_sde.grids import stage_times
 from subspace_sde.oracles import Gaussian, Mixture
-from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import EulerMaruyama, Heun, Solver
 
 Matrix: TypeAlias = np.ndarray[Any, Any]
@@ -108,7 +108,7 @@ def output_covariance(process: SubspaceSDE, scores: Sequence[Score], solver: Sol
             covariance = u @ covariance @ u.T + injected * (np.eye(n) - u @ u.T)
         x, z = np.eye(2 * n)[:, :n], np.eye(2 * n)[:, n:]
         for t, s in zip(times.tolist(), times.tolist()[1:]):
-            step = solver.step(x, t, s, scores[k], process.sde, _always(z))
+            [(_, step)] = solver.stage(x, [t, s], scores[k], process.sde, _always(z))
             covariance = step[:n].T @ covariance @ step[:n] + step[n:].T @ step[n:]
     return covariance
 

@@ -1,57 +1,46 @@
-"""What a solver is: one step of the reverse diffusion, on any level."""
+"""What a solver is: a stage of the reverse diffusion, from t_{k+1} down to t_k, on any level."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
-import array_api_compat
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol, TypeAlias
 
 from ..arrays import Score
 from ..sdes import IsotropicSDE
-from ..subspaces import Subspace
+
+Draw: TypeAlias = Callable[[], Any]
+"""``noise()`` draws fresh standard normal numbers of the shape of x."""
 
 
 class Solver(Protocol):
-    """One step from t down to s < t of the reverse SDE (eq. 2) or of the probability-flow ODE (eq. 3)."""
+    """Solves the reverse SDE (eq. 2) or the probability-flow ODE (eq. 3) over one stage.
 
-    def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Callable[[], Any]) -> Any:
-        """x(s) from x(t), both (batch, *shape); ``noise()`` draws fresh standard normal numbers of that shape."""
-
-
-class Langevin:
-    """Langevin steps x ← x + ε s(x, t) + √(2ε) z with a step size by signal-to-noise ratio (Song et al. 2021).
-
-    ε = 2 (snr ‖z‖/‖s‖)², for each sample from its own norms. A step size that depends on the state biases E‖x‖² by
-    a relative 16 snr²/(n − 2) or so per step, negligible in the many dimensions for which it was made.
-
-    Parameters
-    ----------
-    steps: how many, 0 or more.
-    snr: the ratio r of Song et al.
-    complement_only: after an injection, move the injected complement alone and leave x_k as it is (Algorithm 1's
-        "conditional" steps); False moves all of x.
-
-    >>> Langevin(2).steps
-    2
+    A solver knows nothing of levels: Algorithm 1 gives it one stage after the other, and what it remembers of one (a
+    multistep solver's history) is gone in the next, because a jump is no place to interpolate across.
     """
 
-    def __init__(self, steps: int = 1, snr: float = 0.16, complement_only: bool = True) -> None:
-        if not isinstance(steps, int) or steps < 0 or not snr > 0:
-            raise ValueError(f"Langevin steps need an integer steps >= 0 and snr > 0, got {steps} and {snr}")
-        self.steps, self.snr, self.complement_only = steps, float(snr), complement_only
+    def stage(
+        self, x: Any, times: Sequence[float], score: Score, sde: IsotropicSDE, noise: Draw
+    ) -> Iterator[tuple[float, Any]]:
+        """From x at times[0], (batch, *shape), yield (s, x(s)) at later ones of `times` in turn, the last at the end.
 
-    def move(self, x: Any, t: float, score: Score, noise: Callable[[], Any], injected: Subspace | None = None) -> Any:
-        """x after the steps at time t; `injected` is the U_{k|k-1} whose complement was just drawn, if one was."""
-        xp = array_api_compat.array_namespace(x)
+        `times` are floats and decrease; the score is called with t a float.
+        """
 
-        def norm(v: Any) -> Any:
-            return xp.sqrt(xp.sum(v * v, axis=tuple(range(1, v.ndim)), keepdims=True))
 
-        for _ in range(self.steps):
-            s, z = score(x, t), noise()
-            if injected is not None and self.complement_only:
-                s, z = injected._reject(s, xp), injected._reject(z, xp)
-            size = 2 * (self.snr * norm(z) / norm(s)) ** 2
-            x = x + size * s + xp.sqrt(2 * size) * z
-        return x
+class SingleStep(ABC):
+    """A solver whose steps know nothing of each other."""
+
+    @abstractmethod
+    def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
+        """x(s) from x(t), s < t, both (batch, *shape)."""
+
+    def stage(
+        self, x: Any, times: Sequence[float], score: Score, sde: IsotropicSDE, noise: Draw
+    ) -> Iterator[tuple[float, Any]]:
+        """One step after another; see `Solver`."""
+        for t, s in pairwise(times):
+            x = self.step(x, t, s, score, sde, noise)
+            yield s, x

@@ -1,16 +1,28 @@
-"""Heun's method on the probability-flow ODE (eq. 3): dx/dt = f x − ½ g² score."""
+"""Heun's method on the probability-flow ODE (eq. 3): dx/dt = f x − ½ g² score; with churn, EDM's sampler.
+
+Churn (Karras et al. 2022, algorithm 2) raises the noise σ/α of x by a factor 1 + γ, with fresh noise, before a step
+goes down from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 from ..arrays import Score
+from ..scores import probability_flow
 from ..sdes import IsotropicSDE
+from .base import Draw, SingleStep
 
 
-class Heun:
-    """Second order, deterministic, two evaluations of the score a step.
+class Heun(SingleStep):
+    """Second order, two evaluations of the score a step; deterministic without churn.
+
+    Parameters
+    ----------
+    churn: γ in [0, √2 − 1]; Karras et al. take S_churn / (number of steps). Noise is never raised above that of T.
+    churn_range: of σ/α, in which noise is raised; their S_tmin and S_tmax.
+    churn_std: standard deviation of the fresh noise; their S_noise.
 
     >>> import numpy as np
     >>> from subspace_sde import VE
@@ -21,12 +33,34 @@ class Heun:
     True
     """
 
-    def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Callable[[], Any]) -> Any:
-        """Euler to s, then again with the mean of the slopes at both ends."""
-        slope = self._slope(x, t, score, sde)
-        ahead = x + (s - t) * slope
-        return x + (0.5 * (s - t)) * (slope + self._slope(ahead, s, score, sde))
+    def __init__(
+        self, churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf), churn_std: float = 1.0
+    ) -> None:
+        if not 0 <= churn <= math.sqrt(2) - 1 + 1e-12:
+            raise ValueError(f"churn raises the noise by a share between 0 and √2 − 1 = 0.414 a step, got {churn}")
+        if not 0 <= churn_range[0] < churn_range[1]:
+            raise ValueError(f"churn_range takes two values of σ/α, the smaller first, got {churn_range}")
+        if not 0 <= churn_std < math.inf:
+            raise ValueError(f"churn_std must not be negative, got {churn_std}")
+        self.churn, self.churn_std = float(churn), float(churn_std)
+        self.churn_range = float(churn_range[0]), float(churn_range[1])
 
-    @staticmethod
-    def _slope(x: Any, t: float, score: Score, sde: IsotropicSDE) -> Any:
-        return float(sde.f(t)) * x - (0.5 * float(sde.g(t)) ** 2) * score(x, t)
+    def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
+        """Euler to s, then again with the mean of the slopes at both ends."""
+        if self.churn:
+            x, t = self._churned(x, t, sde, noise)
+        flow = probability_flow(score, sde)
+        slope = flow(x, t)
+        ahead = x + (s - t) * slope
+        return x + (0.5 * (s - t)) * (slope + flow(ahead, s))
+
+    def _churned(self, x: Any, t: float, sde: IsotropicSDE, noise: Draw) -> tuple[Any, float]:
+        before = float(sde.sigma(t) / sde.alpha(t))
+        if not self.churn_range[0] <= before <= self.churn_range[1]:
+            return x, t
+        higher = float(sde.time_at_log_snr(-2 * math.log(before * (1 + self.churn)), clip=True))
+        if higher <= t:  # at T
+            return x, t
+        after, alpha = float(sde.sigma(higher) / sde.alpha(higher)), float(sde.alpha(higher))
+        added = alpha * self.churn_std * math.sqrt(max(after**2 - before**2, 0.0))
+        return (alpha / float(sde.alpha(t))) * x + added * noise(), higher

@@ -1,0 +1,169 @@
+"""Times: where the steps of a solver lie, and how they are shared among the levels, each t_k a time of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from .process import SubspaceSDE
+from .sdes import IsotropicSDE
+
+
+class Spacing(Protocol):
+    """A variable in which the steps are equally long: any strictly monotone function of t."""
+
+    def parameter(self, t: float, sde: IsotropicSDE) -> float:
+        """The variable at t."""
+
+    def time(self, u: float, sde: IsotropicSDE) -> float:
+        """The time at which the variable is u."""
+
+
+class _Own:
+    """That of the SDE: t itself for VE, VP, sub-VP and flow, t^(1/7) for EDM."""
+
+    def parameter(self, t: float, sde: IsotropicSDE) -> float:
+        return float(sde.grid_parameter(t))
+
+    def time(self, u: float, sde: IsotropicSDE) -> float:
+        return float(sde.from_grid_parameter(u))
+
+
+class UniformTime:
+    """Steps equally long in t.
+
+    >>> from subspace_sde import EDM
+    >>> grid(EDM(), 4, UniformTime()).round(1).tolist()
+    [80.0, 60.0, 40.0, 20.0, 0.0]
+    """
+
+    def parameter(self, t: float, sde: IsotropicSDE) -> float:
+        return t
+
+    def time(self, u: float, sde: IsotropicSDE) -> float:
+        return u
+
+
+class UniformLogSNR:
+    """Steps equally long in log(α²/σ²), the time in which multistep exponential integrators work."""
+
+    def parameter(self, t: float, sde: IsotropicSDE) -> float:
+        return float(sde.log_snr(t))
+
+    def time(self, u: float, sde: IsotropicSDE) -> float:
+        return float(sde.time_at_log_snr(u, clip=True))
+
+
+class Rho:
+    """Steps equally long in (σ/α)^(1/ρ), for any SDE: the grid of Karras et al. 2022.
+
+    >>> from subspace_sde import EDM, VE
+    >>> [float(VE(0.002, 80.0).sigma(t).__round__(3)) for t in grid(VE(0.002, 80.0), 2, Rho())]
+    [80.0, 2.515, 0.002]
+    """
+
+    def __init__(self, rho: float = 7.0) -> None:
+        if not 1 <= rho < np.inf:
+            raise ValueError(f"rho must be at least 1, got {rho}")
+        self.rho = float(rho)
+
+    def parameter(self, t: float, sde: IsotropicSDE) -> float:
+        return float((sde.sigma(t) / sde.alpha(t)) ** (1 / self.rho))
+
+    def time(self, u: float, sde: IsotropicSDE) -> float:
+        return float(sde.time_at_log_snr(-2 * self.rho * float(np.log(u)), clip=True))
+
+
+class AlongTimes:
+    """The user's own times, from T down to t_min: equally long steps go from one to the next.
+
+    Between the times the SDE's own parameter is interpolated. A t_k that is among them keeps all the others as they
+    are; for another one the steps of the stages beside it give way a little.
+
+    Raises ValueError for times that do not decrease strictly from T to t_min.
+    """
+
+    def __init__(self, times: Sequence[float], sde: IsotropicSDE) -> None:
+        self.times = tuple(float(t) for t in times)
+        decrease = len(self.times) > 1 and all(a > b for a, b in zip(self.times, self.times[1:]))
+        if not decrease or (self.times[0], self.times[-1]) != (sde.T, sde.t_min):
+            shown = self.times if len(self.times) < 8 else f"{self.times[0]:g} … {self.times[-1]:g}"
+            raise ValueError(f"a grid decreases strictly from T = {sde.T:g} to t_min = {sde.t_min:g}, got {shown}")
+        self._rising = [float(sde.grid_parameter(t)) for t in reversed(self.times)]
+        self._places = np.arange(len(self.times))
+
+    @property
+    def steps(self) -> int:
+        """One less than the times."""
+        return len(self.times) - 1
+
+    def parameter(self, t: float, sde: IsotropicSDE) -> float:
+        return float(np.interp(sde.grid_parameter(t), self._rising, self._places))
+
+    def time(self, u: float, sde: IsotropicSDE) -> float:
+        place = round(u)
+        if abs(u - place) < 1e-9:
+            return self.times[self.steps - place]
+        return float(sde.from_grid_parameter(float(np.interp(u, self._places, self._rising))))
+
+
+def grid(sde: IsotropicSDE, steps: int, spacing: Spacing | None = None) -> np.ndarray[Any, Any]:
+    """steps + 1 times from T down to t_min; the SDE's own spacing without another.
+
+    >>> from subspace_sde import VE
+    >>> grid(VE(), 4).tolist()
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    return _between(sde, sde.T, sde.t_min, steps, _Own() if spacing is None else spacing)
+
+
+def stage_times(
+    process: SubspaceSDE, steps: int | Sequence[float], spacing: Spacing | None = None
+) -> list[np.ndarray[Any, Any]]:
+    """The times of every level, k = 0 … K, from t_{k+1} down to t_k, both exactly: `steps` steps in all.
+
+    Parameters
+    ----------
+    steps: their number, or the user's own times from T down to t_min (`AlongTimes`), which may hold the t_k or not.
+    spacing: `UniformTime()`, `Rho()`, `UniformLogSNR()`, or an object like these; the SDE's own without it.
+
+    The steps are shared out by the lengths of the stages in the spacing's parameter (largest remainder, at least one
+    each), and lie evenly in it.
+
+    Raises ValueError for fewer steps than levels, and for times that do not decrease strictly from T to t_min.
+
+    >>> from subspace_sde import VE, NestedSubspaces, LowPass
+    >>> nested = NestedSubspaces([LowPass((32, 32), 20), LowPass((20, 20), 8)])
+    >>> process = SubspaceSDE(VE(), nested, [0.3, 0.45], [0.0, 0.0])
+    >>> [(len(t) - 1, float(t[0]), float(t[-1])) for t in stage_times(process, 100)]
+    [(30, 0.3, 0.0), (15, 0.45, 0.3), (55, 1.0, 0.45)]
+    """
+    sde = process.sde
+    if isinstance(steps, (Sequence, np.ndarray)) and not isinstance(steps, str):
+        if spacing is not None:
+            raise ValueError("give either your own times as `steps`, or a number of steps and a spacing")
+        spacing = AlongTimes(steps, sde)
+        steps = spacing.steps
+    elif isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
+        raise TypeError(f"steps must be an integer, or times from T down to t_min, got {type(steps).__name__}")
+    spacing = _Own() if spacing is None else spacing
+    if steps < process.K + 1:
+        raise ValueError(f"{process.K + 1} levels need at least as many steps, got {steps}")
+    ends = [process.ends(k) for k in range(process.K + 1)]
+    lengths = np.asarray([abs(spacing.parameter(b, sde) - spacing.parameter(a, sde)) for a, b in ends])
+    share = lengths / lengths.sum() * steps
+    counts = np.maximum(np.floor(share + 1e-9).astype(int), 1)
+    while counts.sum() < steps:
+        counts[np.argmax(share - counts)] += 1
+    while counts.sum() > steps:
+        counts[np.argmax(np.where(counts > 1, counts - share, -np.inf))] -= 1
+    return [_between(sde, b, a, int(n), spacing) for (a, b), n in zip(ends, counts)]
+
+
+def _between(sde: IsotropicSDE, start: float, end: float, steps: int, spacing: Spacing) -> np.ndarray[Any, Any]:
+    if steps < 1:
+        raise ValueError(f"a grid needs at least one step, got {steps}")
+    u = np.linspace(spacing.parameter(start, sde), spacing.parameter(end, sde), steps + 1)
+    return np.asarray([start, *(spacing.time(float(v), sde) for v in u[1:-1]), end])

@@ -1,0 +1,39 @@
+"""DDIM (Song, Meng and Ermon 2021), for any α and σ.
+
+With D = E[x(0)|x(t)] = (x + σ²(t) score)/α(t) and the noise ε = −σ(t) score that goes with it,
+
+    x(s) = α(s) D + √(σ²(s) − ζ²) ε + ζ z,   ζ = η σ(s) √(1 − (α(t)σ(s)/(α(s)σ(t)))²)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..arrays import Score
+from ..sdes import IsotropicSDE
+from .base import Draw, SingleStep
+
+
+class DDIM(SingleStep):
+    """First order, one evaluation a step: from the probability-flow ODE (η = 0) to the reverse SDE (η = 1).
+
+    Parameters
+    ----------
+    eta: η in [0, 1]; in small steps the noise has η² times the variance of the reverse SDE's.
+
+    >>> DDIM(eta=0.5).eta
+    0.5
+    """
+
+    def __init__(self, eta: float = 0.0) -> None:
+        if not 0 <= eta <= 1:
+            raise ValueError(f"DDIM's eta lies between 0, without noise, and 1, the reverse SDE, got {eta}")
+        self.eta = float(eta)
+
+    def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
+        ratio, sigma, before = float(sde.alpha(s) / sde.alpha(t)), float(sde.sigma(s)), float(sde.sigma(t))
+        fresh = self.eta * sigma * math.sqrt(max(1 - (sigma / (ratio * before)) ** 2, 0.0))
+        kept = math.sqrt(max(sigma**2 - fresh**2, 0.0))
+        x = ratio * x + (ratio * before**2 - before * kept) * score(x, t)
+        return x + fresh * noise() if self.eta else x
