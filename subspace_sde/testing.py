@@ -204,6 +204,20 @@ def check_backend(backend: Backend, like: Any) -> None:
             continue
         law.equal(f"{name} gives the value", value, x * x * x + x)
         law.equal(f"{name} gives the derivative product", product, (3 * x * x + 1) * direction)
+
+    law.input = f"dx/dt = -x/t from t = 2 down to 0.5, then up again, {like.dtype} of {library(like)}"
+    times: list[float] = []
+
+    def slope(y: Any, t: float) -> Any:
+        times.append(t)
+        return -y / t
+
+    end = backend.integrate(slope, x, 2.0, 0.5, 1e-5, 1e-5)
+    law.kind("integrate gives x, like x", end, x)
+    law.equal("integrate solves the equation", end, 4 * x, tolerance=1e-3)
+    law.equal("integrate goes forwards too", backend.integrate(slope, end, 0.5, 2.0, 1e-5, 1e-5), x, tolerance=1e-3)
+    inside = all(type(t) is float and 0.5 <= t <= 2.0 for t in times)
+    law.holds("integrate calls with t a float, and never beyond the ends", inside, f"got {min(times)} to {max(times)}")
     with backend.no_grad():
         backend.synchronize(x)
 
