@@ -1,0 +1,96 @@
+"""What every oracle gives: a score, a density and draws at any noise, on the full space and on every level."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Score, is_floating, namespace, over
+from ..backend import RNG, Noise, backend_of
+from ..sdes import IsotropicSDE
+from ..subspaces import Subspace
+
+BITS = 53  # of a number between 0 and 1
+
+
+class Oracle(ABC):
+    """A law of x(0), for which everything about x(t) = α x(0) + σ ε is known exactly.
+
+    A subclass says what one draw makes of `_numbers` standard normal numbers; sample i then depends on its own stream
+    alone, for a mixture as for a Gaussian.
+
+    Attributes
+    ----------
+    shape: of one draw.
+    mean: E x(0), a numpy array of that shape.
+    """
+
+    shape: tuple[int, ...]
+    mean: np.ndarray[Any, Any]
+
+    @abstractmethod
+    def score(self, sde: IsotropicSDE) -> Score:
+        """``score(x, t)`` = ∇ log p(x, t), exact; x of shape (*batch, *shape), t a float or an array over the batch."""
+
+    @abstractmethod
+    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+        """log p(x, t) in nats, (*batch,)."""
+
+    @abstractmethod
+    def restrict(self, subspace: Subspace) -> Oracle:
+        """The law of the coordinates Uᵀx(0). Noise stays noise there, so that it is an oracle of the level."""
+
+    @property
+    @abstractmethod
+    def _numbers(self) -> int:
+        """How many standard normal numbers one draw takes."""
+
+    @abstractmethod
+    def _draw(self, z: Any, xp: Any) -> Any:
+        """(num, *shape) from standard normal numbers z, (num, _numbers)."""
+
+    def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
+        """Exact draws of x(0), (num, *shape).
+
+        Parameters
+        ----------
+        num: how many.
+        rng: an integer, a sequence of `num` integers, or a backend's generator. Noise drawn elsewhere from the same
+            integer repeats theirs: take another, or `sample_at` for noisy draws.
+        like: an array whose library, device and dtype are used; numpy float64 without it.
+        """
+        return self._clean(self._noise(num, rng, like))
+
+    def sample_at(self, t: Any, sde: IsotropicSDE, num: int, rng: RNG, like: Any = None) -> Any:
+        """Exact draws of x(t) = α x(0) + σ ε, (num, *shape): x(0) as from `sample`, and ε independent of it.
+
+        t is a float, or an array (num,); the rest as in `sample`.
+        """
+        noise = self._noise(num, rng, like)
+        x = self._clean(noise)
+        alpha, sigma = (over(c, x, len(self.shape)) for c in (sde.alpha(t), sde.sigma(t)))
+        return alpha * x + sigma * noise.normal(self.shape)
+
+    def _clean(self, noise: Noise) -> Any:
+        z = noise.normal((self._numbers,))
+        return self._draw(z, namespace(z))
+
+    @staticmethod
+    def _noise(num: int, rng: RNG, like: Any) -> Noise:
+        like = np.zeros(()) if like is None else like
+        namespace(like)
+        if not is_floating(like):
+            raise ValueError(f"like must be a floating-point array, got {like.dtype}")
+        return Noise(rng, (num,), like)
+
+
+def uniform(z: Any) -> np.ndarray[Any, Any]:
+    """Numbers in [0, 1) on the host, (num,), from normal ones (num, BITS): their signs are fair bits in every dtype.
+
+    >>> uniform(np.asarray([[1.0] + [-1.0] * (BITS - 1)])).tolist()
+    [0.5]
+    """
+    digits: np.ndarray[Any, Any] = backend_of(z).to_numpy(z > 0) @ 0.5 ** np.arange(1, BITS + 1)
+    return digits

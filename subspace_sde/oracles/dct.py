@@ -1,0 +1,80 @@
+"""The Gaussian with independent DCT coefficients: stationary data in its simplest form, at any size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from scipy.fft import dct
+
+from ..subspaces import Separable, Subspace
+from .gaussian import Diagonalised, Gaussian, norms
+
+
+class DCTGaussian(Diagonalised):
+    """The Gaussian whose DCT-II coefficients over all axes are independent: a diagonal instead of a covariance.
+
+    No matrix is larger than an axis, so that it works at (3, 256, 256) and beyond.
+
+    Parameters
+    ----------
+    mean: an array of the data's shape.
+    power: the variance of each orthonormal DCT-II coefficient, of the same shape.
+
+    >>> DCTGaussian(np.zeros((3, 8, 8)), np.ones((3, 8, 8))).sample(2, rng=0).shape
+    (2, 3, 8, 8)
+    """
+
+    def __init__(self, mean: Any, power: Any) -> None:
+        mean, power = np.asarray(mean, dtype=np.float64), np.asarray(power, dtype=np.float64)
+        if mean.shape != power.shape:
+            raise ValueError(f"the mean has shape {mean.shape}, the power {power.shape}: they must agree")
+        super().__init__(mean, power, dct_basis(mean.shape))
+
+    def restrict(self, subspace: Subspace) -> DCTGaussian | Gaussian:
+        """The law of Uᵀx: diagonal where its DCT are the lowest frequencies of x (`LowPass`), else dense."""
+        matrices = subspace.axis_matrices()
+        if matrices is not None and all(_keeps_lowest(u) for u in matrices):
+            lowest = tuple(slice(n) for n in subspace.shape)
+            return DCTGaussian(subspace.restrict(self.mean), self.eigenvalues[lowest])
+        return self.dense(subspace)
+
+    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
+        """Axis by axis where the subspace is a product of maps along the axes; else by every coefficient in turn.
+
+        Raises ValueError for any other subspace of more than 2¹⁵ dimensions, which would take d projections.
+        """
+        matrices = subspace.axis_matrices()
+        if matrices is not None:
+            parts = [np.sum(dct(u, axis=0, norm="ortho") ** 2, axis=1) for u in matrices]
+            energies: np.ndarray[Any, Any] = reduce(np.multiply.outer, parts, np.ones(()))
+            return energies
+        d = math.prod(self.shape)
+        if d > 2**15:
+            raise ValueError(
+                f"{subspace!r} is no product of maps along the axes, and {d} dimensions are too many to try one by one"
+            )
+        energies = np.empty(d)
+        for start in range(0, d, 512):
+            unit = np.eye(min(512, d - start), d, start).reshape(-1, *self.shape)
+            energies[start : start + 512] = norms(subspace, self.axes.embed(unit))
+        return energies.reshape(self.shape)
+
+
+def dct_basis(shape: Sequence[int]) -> Subspace:
+    """The orthonormal DCT-II over all axes, as a rotation: `restrict` gives the coefficients.
+
+    >>> dct_basis((4,)).restrict(np.ones(4)).round(6) + 0.0
+    array([2., 0., 0., 0.])
+    """
+    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(shape)})
+
+
+def _keeps_lowest(u: np.ndarray[Any, Any]) -> bool:
+    """True if the m DCT coefficients of Uᵀx are the lowest m of x, for U (n, m)."""
+    n, m = u.shape
+    kept = dct(dct(u, axis=0, norm="ortho"), axis=1, norm="ortho")
+    return bool(np.max(np.abs(kept - np.eye(n, m))) < 1e-9)
