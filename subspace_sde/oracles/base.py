@@ -67,6 +67,12 @@ class Oracle(ABC):
         """Exact draws of x(t) = α x(0) + σ ε, (num, *shape): x(0) as from `sample`, and ε independent of it.
 
         t is a float, or an array (num,); the rest as in `sample`.
+
+        >>> from subspace_sde import VE
+        >>> from subspace_sde.oracles import Empirical
+        >>> x = Empirical(np.asarray([[-3.0], [3.0]])).sample_at(0.3, VE(), num=500, rng=0)
+        >>> bool(abs(np.std(np.abs(x)) - VE().sigma(0.3)) < 0.01)  # the two points, blurred
+        True
         """
         noise = self._noise(num, rng, like)
         x = self._clean(noise)

@@ -57,7 +57,7 @@ class LowRankGaussian(Normal):
         if np.min(diagonal) < 0:
             raise ValueError(f"the diagonal holds variances, which are not negative, got {np.min(diagonal)}")
         self.diagonal = np.array(np.broadcast_to(diagonal, self.shape))
-        # orthogonal factors with the same FFᵀ: M is then as well conditioned as it can be by them, and small
+        # orthogonal factors with the same FFᵀ: where δ is one number M is then diagonal, whatever the factors' sizes
         left, sizes, _ = np.linalg.svd(self.factors, full_matrices=False)
         self._factors, self._diagonal = Constant(left * sizes), Constant(self.diagonal.reshape(-1))
 
