@@ -7,6 +7,8 @@ the rest are functions of them.
 from .closed_form import gaussian_divergence
 from .complement import rmsd
 from .divergence import DivergenceCurve, orthogonal_fisher_divergence
+from .encoding import decode, encode
+from .likelihood import log_likelihood
 from .planning import Plan, plan
 from .principal import patch_pca, pca, randomised_pca
 from .process import SubspaceSDE
@@ -44,7 +46,10 @@ __all__ = [
     "Subspace",
     "SubspaceSDE",
     "Wavelet",
+    "decode",
+    "encode",
     "gaussian_divergence",
+    "log_likelihood",
     "orthogonal_fisher_divergence",
     "patch_pca",
     "pca",
