@@ -18,7 +18,9 @@ from .arrays import Score, check_score, is_floating, namespace, on_host
 from .backend import RNG, Noise, backend_of, seeds
 from .grids import Spacing, stage_times
 from .process import SubspaceSDE
+from .sdes import IsotropicSDE
 from .solvers import EulerMaruyama, Langevin, Solver
+from .starting import Start
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,28 @@ class Step:
     x: Any = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A stage as Algorithm 1 runs it.
+
+    Attributes
+    ----------
+    level: k; its evaluations and seconds count for this one.
+    times: of the steps, decreasing.
+    shape: of one sample.
+    enter: x at times[0], from the x of the stage before (None at the start) and the noise of all samples.
+    score: on this shape.
+    solver: what gets x down to times[-1].
+    """
+
+    level: int
+    times: Sequence[float]
+    shape: tuple[int, ...]
+    enter: Callable[[Any, Noise], Any]
+    score: Score
+    solver: Solver
+
+
 def sample(
     process: SubspaceSDE,
     scores: Sequence[Score],
@@ -74,6 +98,7 @@ def sample(
     trajectory: bool = False,
     *,
     spacing: Spacing | None = None,
+    start: Start | None = None,
     condition: Any = None,
     chunk: int | None = None,
     callback: Callable[[Step], Any] | None = None,
@@ -92,6 +117,7 @@ def sample(
     langevin: steps after each injection, at (x_{k-1}, t_k) with s_{k-1}; none without it.
     trajectory: keep the state after every step.
     spacing: how the steps lie: `subspace_sde.grids`; the SDE's own without it.
+    start: data to noise and to start from (`subspace_sde.starting`): of the steps, those below its time are done.
     condition: class labels, say: an array with one entry a sample, (num, ...); the scores are then called as
         ``score(x, t, condition)`` with the entries of the samples in x.
     chunk: samples at a time, where `num` do not fit in memory; with seeds the noise does not depend on it.
@@ -112,11 +138,54 @@ def sample(
     ((8, 4), (10, 10))
     """
     scores = process.check_scores(scores)
-    num, chunk = _count("num", num), _count("chunk", num if chunk is None else chunk)
     like = np.zeros(()) if like is None else like
     namespace(like)
     if not is_floating(like):
         raise ValueError(f"like must be a floating-point array, got {like.dtype}")
+    num, solver = _count("num", num), EulerMaruyama() if solver is None else solver
+    grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing)]
+    top = process.K
+    if start is not None:
+        top, grids = start.plan(process, grids, num, like)
+
+    def entering(k: int, rows: slice, score: Score) -> Callable[[Any, Noise], Any]:
+        def enter(x: Any, noise: Noise) -> Any:
+            if x is None and start is not None:
+                return start.draw(process, k, rows, noise)
+            if x is None:
+                return process.sde.prior_std * noise.normal(process.shape(k))
+            x = process._inject(x, k + 1, noise)
+            if langevin is None:
+                return x
+            fresh = partial(noise.normal, process.shape(k))
+            return langevin.move(x, grids[k][0], score, fresh, process.subspaces.steps[k])
+
+        return enter
+
+    def stages(rows: slice, checked: Sequence[Checked]) -> list[Stage]:
+        return [
+            Stage(k, grids[k], process.shape(k), entering(k, rows, checked[k]), checked[k], solver)
+            for k in reversed(range(top + 1))
+        ]
+
+    return run(process, scores, num, stages, rng, like, trajectory, condition, chunk, callback, progress)
+
+
+def run(
+    process: SubspaceSDE,
+    scores: Sequence[Score],
+    num: int,
+    stages: Callable[[slice, Sequence[Checked]], Sequence[Stage]],
+    rng: RNG,
+    like: Any,
+    trajectory: bool,
+    condition: Any,
+    chunk: int | None,
+    callback: Callable[[Step], Any] | None,
+    progress: bool,
+) -> Samples:
+    """`sample`, given its stages: ``stages(rows, scores)`` returns those of the samples `rows`, chunk by chunk."""
+    chunk = _count("chunk", num if chunk is None else chunk)
     if condition is not None and (not hasattr(condition, "shape") or tuple(condition.shape[:1]) != (num,)):
         got = tuple(getattr(condition, "shape", ())) or type(condition).__name__
         raise ValueError(f"condition takes an array with one entry for each of the {num} samples, got {got}")
@@ -125,18 +194,17 @@ def sample(
             warnings.warn(
                 f"the score of level {k} is a network in training mode, where dropout and batch statistics disturb "
                 "the samples: call its .eval() first",
-                stacklevel=2,
+                stacklevel=3,
             )
-    solver = EulerMaruyama() if solver is None else solver
-    grids = [times.tolist() for times in stage_times(process, steps, spacing)]
-    total = sum(len(times) - 1 for times in grids)
     streams = None if backend_of(like).is_generator(rng) else seeds(rng, num)
     starts = range(0, num, chunk)
     finished: list[Samples] = []
-    with _bar(total * len(starts)) if progress else nullcontext() as bar:
+    with _bar() if progress else nullcontext() as bar:
 
         def report(step: Step) -> bool:
             if bar is not None:
+                total = step.total
+                bar.total = total * len(starts)
                 bar.update(len(finished) * total + step.number - bar.n)
                 bar.set_postfix_str(f"level {step.level}, t = {step.t:.3g}", refresh=False)
             try:
@@ -150,9 +218,9 @@ def sample(
             rows = slice(start, min(start + chunk, num))
             labels = None if condition is None else condition[rows]
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
-            checked = [_Checked(score, k, labels) for k, score in enumerate(scores)]
+            checked = [Checked(score, k, labels) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():
-                part = _algorithm_1(process, checked, solver, grids, langevin, noise, like, trajectory, start, report)
+                part = _algorithm_1(process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report)
             if part is None:
                 break
             finished.append(part)
@@ -160,11 +228,9 @@ def sample(
 
 
 def _algorithm_1(
-    process: SubspaceSDE,
-    scores: Sequence[_Checked],
-    solver: Solver,
-    grids: Sequence[Sequence[float]],
-    langevin: Langevin | None,
+    sde: IsotropicSDE,
+    stages: Sequence[Stage],
+    scores: Sequence[Checked],
     noise: Noise,
     like: Any,
     trajectory: bool,
@@ -172,27 +238,22 @@ def _algorithm_1(
     report: Callable[[Step], bool],
 ) -> Samples | None:
     """One chunk, whose first sample has the number `first`; None where `report` stopped it."""
-    backend, total = backend_of(like), sum(len(times) - 1 for times in grids)
-    seconds, done = [0.0] * (process.K + 1), 0
+    backend, total = backend_of(like), sum(len(stage.times) - 1 for stage in stages)
+    seconds, done = [0.0] * len(scores), 0
     states: list[tuple[float, int, Any]] = []
     x: Any = None
-    for k in reversed(range(process.K + 1)):
+    for stage in stages:
         backend.synchronize(like)
         started = time.perf_counter()
-        times, fresh, guard = grids[k], partial(noise.normal, process.shape(k)), _Guard(k, first)
-        if x is None:
-            x = process.sde.prior_std * fresh()
-        else:
-            x = process._inject(x, k + 1, noise)
-            if langevin is not None:
-                x = langevin.move(x, times[0], scores[k], fresh, process.subspaces.steps[k])
-                guard.watch(x, times[0], 0)
+        k, times, guard = stage.level, stage.times, _Guard(stage.level, first)
+        x = stage.enter(x, noise)
+        guard.watch(x, times[0], 0)
         if trajectory:
             states.append((times[0], k, x))
         numbers = {t: i for i, t in enumerate(times)}
         try:
-            stage = solver.stage(x, times, scores[k], process.sde, fresh)
-            for s, x in stage:
+            steps = stage.solver.stage(x, times, stage.score, sde, partial(noise.normal, stage.shape))
+            for s, x in steps:
                 guard.watch(x, s, numbers[s])
                 if trajectory:
                     states.append((s, k, x))
@@ -233,12 +294,6 @@ def _joined(parts: Sequence[Samples], process: SubspaceSDE, like: Any, streams: 
     )
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-    return int(value)
-
-
 def _in_training(score: Any) -> bool:
     """Whether a score is a network in training mode, or an adapter (`subspace_sde.scores`) or a method of one."""
     while True:
@@ -250,15 +305,22 @@ def _in_training(score: Any) -> bool:
         score = inner
 
 
-def _bar(total: int) -> Any:
+def _bar() -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError('a progress bar needs tqdm: pip install "subspace-sde[progress]"') from None
-    return tqdm(total=total, desc="sample", unit="step")
+    return tqdm(desc="sample", unit="step")
 
 
-class _Checked:
+def _count(name: str, value: Any) -> int:
+    """`value` as an int >= 1, or a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    return int(value)
+
+
+class Checked:
     """A score that counts its calls, is given the condition, and refuses what is not a score of x."""
 
     def __init__(self, score: Score, level: int, condition: Any = None) -> None:
@@ -270,6 +332,14 @@ class _Checked:
         s = self._score(x, t, *self._more)
         check_score(s, x, f"the score of level {self._level}")
         return s
+
+    def vjp(self, x: Any, t: float, v: Any) -> Any:
+        """v times the Jacobian of the score at (x, t), by the score's own method `vjp` where it has one."""
+        own = getattr(self._score, "vjp", None)
+        if own is None:
+            return backend_of(x).vjp(lambda y: self(y, t), x, v)[1]
+        self.calls += 1
+        return own(x, t, v, *self._more)
 
 
 class _Guard:
