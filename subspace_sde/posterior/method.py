@@ -1,0 +1,46 @@
+"""What a method of posterior sampling is: it changes a stage's score, or the solver that runs it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..sdes import IsotropicSDE
+from ..solvers import Solver
+from .observation import Observation
+from .view import View
+
+
+class Differentiable(Protocol):
+    """A score with its derivative."""
+
+    def __call__(self, x: Any, t: Any) -> Any:
+        """The score."""
+
+    def vjp(self, x: Any, t: float, v: Any) -> Any:
+        """v times the Jacobian of the score at (x, t)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A stage made ready: its score, its solver, and the method that does it, which may be another than was asked."""
+
+    score: Any
+    solver: Solver
+    method: Method
+
+
+class Method(ABC):
+    """A way to sample x(0) given y, stage by stage."""
+
+    @abstractmethod
+    def variance(self, t: float, sde: IsotropicSDE) -> float:
+        """r² of N(D, r² I), what the method takes x_k(0) for, given x_k(t); not decreasing in t."""
+
+    @abstractmethod
+    def prepare(self, view: View, score: Differentiable, solver: Solver, rows: slice) -> Prepared:
+        """The stage of `view`, for the samples `rows`."""
+
+    def check(self, observation: Observation) -> None:  # noqa: B027
+        """A ValueError where the method cannot take this observation."""

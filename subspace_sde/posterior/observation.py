@@ -1,0 +1,84 @@
+"""What was observed: y = A x(0) + σ_y n."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import array_api_compat
+
+from ..arrays import is_floating, namespace
+from ..backend import backend_of
+from ..measurements import LinearMeasurement, check_measurement
+from .conjugate_gradients import conjugate_gradients
+
+
+class Observation:
+    """A linear measurement, what it gave, and its noise.
+
+    Parameters
+    ----------
+    measurement: A (`subspace_sde.measurements`).
+    y: an array of shape (*measurement.shape), or (num, *measurement.shape) with one for each sample; the samples take
+        its library, device and dtype.
+    noise: σ_y, the standard deviation of the noise, in the units of y.
+    iterations: of conjugate gradients, at most, wherever a system with A is solved.
+
+    Raises
+    ------
+    TypeError: no LinearMeasurement.
+    ValueError: y of another shape or not finite; a negative σ_y; with σ_y = 0, a y that no x gives; an A that is not
+        linear, or whose adjoint is none (`check_measurement`).
+
+    >>> import numpy as np
+    >>> from subspace_sde.measurements import Pooling
+    >>> pooling = Pooling((3, 16, 16), 4)
+    >>> Observation(pooling, np.zeros((3, 4, 4)), noise=0.01)
+    Observation(Pooling((3, 16, 16) -> (3, 4, 4)), noise=0.01)
+    """
+
+    def __init__(self, measurement: LinearMeasurement, y: Any, noise: float = 0.0, iterations: int = 100) -> None:
+        if not isinstance(measurement, LinearMeasurement):
+            raise TypeError(f"measurement must be a LinearMeasurement, got {type(measurement).__name__}")
+        xp, n = namespace(y), len(measurement.shape)
+        if not is_floating(y):
+            raise ValueError(f"y must hold floating-point numbers, got {y.dtype}")
+        if y.ndim not in (n, n + 1) or tuple(y.shape[y.ndim - n :]) != measurement.shape:
+            raise ValueError(
+                f"y has the shape {measurement.shape} of the measurement, or one such array for each sample, "
+                f"got {tuple(y.shape)}"
+            )
+        if not bool(xp.all(xp.isfinite(y))):
+            raise ValueError("y holds NaN or infinity")
+        if not (isinstance(noise, (int, float)) and 0 <= noise < math.inf):
+            raise ValueError(f"noise is a standard deviation, finite and not negative, got {noise}")
+        if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
+            raise ValueError(f"iterations must be an integer >= 1, got {iterations!r}")
+        try:
+            check_measurement(measurement, y)
+        except AssertionError as error:
+            raise ValueError(f"this measurement is no linear map with its adjoint: {error}") from None
+        self.measurement, self.noise, self.iterations = measurement, float(noise), iterations
+        self.y = y if y.ndim > n else xp.expand_dims(y, axis=0)
+        self.each = y.ndim > n
+        if not self.noise:
+            self._check_range(xp)
+
+    def pseudo_inverse(self, y: Any) -> Any:
+        """Aᵀ(AAᵀ)⁺y, the smallest x with A x = y where there is one; y (batch, *shape)."""
+        xp, a = array_api_compat.array_namespace(y), self.measurement
+        solved = conjugate_gradients(lambda v: a._gram(v, xp), y, len(a.shape), self.iterations)
+        return a._adjoint(solved, xp)
+
+    def _check_range(self, xp: Any) -> None:
+        y = self.y
+        off = xp.max(xp.abs(self.measurement._apply(self.pseudo_inverse(y), xp) - y))
+        far, size = (float(backend_of(y).to_numpy(v)) for v in (off, xp.max(xp.abs(y))))
+        if far > float(xp.finfo(y.dtype).eps) ** 0.5 * size:
+            raise ValueError(
+                f"without noise y must lie in the range of {self.measurement!r}, but the nearest A x is {far:.1e} "
+                "away: give the noise, or, where A is ill-conditioned, more iterations"
+            )
+
+    def __repr__(self) -> str:
+        return f"Observation({self.measurement!r}, noise={self.noise:g})"

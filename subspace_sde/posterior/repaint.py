@@ -1,0 +1,38 @@
+"""RePaint (Lugmayr et al. 2022): replacement, and every few steps are walked again and again from fresh noise.
+
+After `jump` steps down, x is noised back up to where they began, and goes down once more: each time the unknown part
+learns from the known one what a single pass of fresh noise did not tell.
+"""
+
+from __future__ import annotations
+
+from ..solvers import Solver
+from .method import Method
+from .replacement import Replacement, Replacing
+from .view import Determined
+
+
+class RePaint(Replacement):
+    """Replacement with resampling; its bias falls with the number of resamplings, its cost grows with it.
+
+    Parameters
+    ----------
+    resamplings: how often every part is walked; 10 in Lugmayr et al., 1 is plain replacement.
+    jump: steps in a part; 10 in Lugmayr et al.
+    otherwise, least: as of `Replacement`.
+
+    >>> RePaint(resamplings=4, jump=2).resamplings
+    4
+    """
+
+    def __init__(
+        self, resamplings: int = 10, jump: int = 10, otherwise: Method | None = None, least: float = 0.5
+    ) -> None:
+        super().__init__(otherwise, least)
+        for name, value in (("resamplings", resamplings), ("jump", jump)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+        self.resamplings, self.jump = resamplings, jump
+
+    def _replacing(self, solver: Solver, determined: Determined) -> Solver:
+        return Replacing(solver, determined, self.resamplings, self.jump)

@@ -1,0 +1,225 @@
+"""What an observation says in stage k, where only x_k is there to be seen.
+
+Of x(0) = U_k x_k(0) + Σ_{j≤k} x⊥_j(0), level k knows the first term alone. The others are, as in eq. 9, independent
+Gaussians N(μ⊥_j, v_j (P_{j−1} − P_j)), with v_j the variances at time 0: y measures x(0), and the noise of x⊥(t) is
+none of it. So to stage k
+
+    y − A Σ_j μ⊥_j = A U_k x_k(0) + n_k,    n_k ~ N(0, σ_y² I + Σ_{j≤k} v_j A (P_{j−1} − P_j) Aᵀ)
+
+is a linear measurement of x_k(0), by A U_k and with a noise that is not white. Given x_k(t), a method takes x_k(0) for
+N(D, r² I), D its denoised mean; then y has the covariance S(r²) = σ_y² I + A [Σ_j v_j (P_{j−1} − P_j) + r² P_k] Aᵀ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ..backend import Noise, backend_of
+from ..process import SubspaceSDE
+from .conjugate_gradients import conjugate_gradients
+from .observation import Observation
+
+_COLUMNS = 256  # systems at a time where a matrix is taken column by column
+
+
+class View:
+    """An observation as one stage sees it.
+
+    Parameters
+    ----------
+    process, observation: of which stage, of what.
+    level: k.
+    full: the stage runs in full dimension by eq. 11; then nothing of x is hidden from it.
+    largest: levels of at most so many coordinates get what they need of A as a matrix of their own size, once;
+        a larger one goes through the full space at every evaluation.
+
+    Attributes
+    ----------
+    shape: of the stage's x.
+    """
+
+    def __init__(
+        self, process: SubspaceSDE, observation: Observation, level: int, full: bool = False, largest: int = 4096
+    ) -> None:
+        self.process, self.observation, self.level, self.full = process, observation, level, full
+        self._hidden = 0 if full else level  # so many steps lie between x and the full space
+        self.shape = process.shape(self._hidden)
+        whole = observation.measurement
+        self.measurement = whole @ process.subspaces[level] if self._hidden else whole
+        self._dense = 0 < self._hidden and process.subspaces[level].dim <= largest
+        self._reductions: dict[float, Reduction] = {}
+
+    @cached_property
+    def y(self) -> Any:
+        """y less what the means of the hidden complements contribute, (num or 1, *measurement.shape)."""
+        y, mean = self.observation.y, self.process.mean
+        if mean is None or not self._hidden:
+            return y
+        hidden = backend_of(y).from_numpy(self.process.subspaces[self.level].reject(mean), y)
+        return y - self.observation.measurement.apply(hidden)
+
+    def pull(self, clean: Any, variance: float, rows: slice) -> Any:
+        """(A U_k)ᵀ S⁻¹ (y − A U_k D): the gradient of log N(y; A U_k D, S(r²)) with respect to D = `clean`."""
+        xp = array_api_compat.array_namespace(clean)
+        rest = _rows(self.y, rows) - self.measurement._apply(clean, xp)
+        return self.measurement._adjoint(self.solve(rest, variance), xp)
+
+    def solve(self, y: Any, variance: float) -> Any:
+        """S(r²)⁻¹ y, by conjugate gradients."""
+        weights = self.process.complement_variances[: self._hidden]
+        return self._solve(y, self.observation.noise**2, weights, variance)
+
+    def reduced(self, least: float) -> View | Reduction:
+        """Something with the same `pull` for r² ≥ `least`, which stays on the level where the level is small enough."""
+        if not self._dense:
+            return self
+        if least not in self._reductions:
+            self._reductions[least] = Reduction(self, least)
+        return self._reductions[least]
+
+    def information(self, floor: float, weights: Sequence[float], variance: float) -> Any:
+        """(A U_k)ᵀ S⁻¹ A U_k as a matrix (n_k, n_k), S with `floor` for σ_y² and `weights` for the v_j."""
+        y = self.observation.y
+        xp, n = array_api_compat.array_namespace(y), math.prod(self.shape)
+        parts = []
+        for start in range(0, n, _COLUMNS):
+            unit = np.eye(min(_COLUMNS, n - start), n, start).reshape(-1, *self.shape)
+            column = self.measurement._apply(backend_of(y).from_numpy(unit, y), xp)
+            solved = self._solve(column, floor, weights, variance)
+            parts.append(xp.reshape(self.measurement._adjoint(solved, xp), (unit.shape[0], n)))
+        matrix = xp.concat(parts)
+        return (matrix + xp.matrix_transpose(matrix)) / 2
+
+    @cached_property
+    def determined(self) -> Determined | None:
+        """What y alone determines of x_k(0); None where it is nothing, or the level is too large to say."""
+        y, observation = self.observation.y, self.observation
+        xp = array_api_compat.array_namespace(y)
+        smallest = observation.pseudo_inverse(y)
+        if not self._hidden:
+            whole = observation.measurement
+            return Determined(lambda x: observation.pseudo_inverse(whole._apply(x, xp)), smallest, 1.0)
+        if not self._dense:
+            return None
+        # U_kᵀ Q U_k, with Q = Aᵀ(AAᵀ)⁺A onto the row space: its eigenvectors of eigenvalue 1 are the z with U_k z in it
+        values, vectors = xp.linalg.eigh(self.information(0.0, (1.0,) * self._hidden, 1.0))
+        seen = backend_of(values).to_numpy(values)
+        count = int(np.sum(seen > 1 - float(xp.finfo(y.dtype).eps) ** 0.6))
+        if not count:
+            return None
+        basis = vectors[:, -count:]  # the eigenvalues ascend
+
+        def project(z: Any) -> Any:
+            flat = xp.reshape(z, (z.shape[0], -1))
+            return xp.reshape(xp.matmul(xp.matmul(flat, basis), xp.matrix_transpose(basis)), z.shape)
+
+        value = project(self.process.subspaces[self.level]._restrict(smallest, xp))
+        return Determined(project, value, float(count / seen.sum()))
+
+    def inject(self, x: Any, clean: Any, variance: float, noise: Noise, rows: slice) -> Any:
+        """x_{k−1}(t_k) from x_k(t_k), its complement drawn given x_k and y.
+
+        A draw of x(0) given x_k alone, with the complement's own, is corrected by what it leaves of y (Matheron's
+        rule); the systems are S's of this stage.
+
+        Parameters
+        ----------
+        x, clean: x_k(t_k) and its D, (batch, *shape(k)).
+        variance: r².
+        """
+        process, k, xp = self.process, self.level, array_api_compat.array_namespace(x)
+        t, step, outer = process.times[k - 1], process.subspaces.steps[k - 1], process.subspaces[k - 1]
+        v, whole = process.complement_variances[:k], self.observation.measurement
+        drawn = _weigh(process, k, noise.normal(process.shape(0)), [math.sqrt(w) for w in v], math.sqrt(variance))
+        rest = _rows(self.y, rows) - self.measurement._apply(clean, xp) - whole._apply(drawn, xp)
+        if self.observation.noise:
+            rest = rest - self.observation.noise * noise.normal(whole.shape)
+        correction = v[-1] * whole._adjoint(self.solve(rest, variance), xp)
+        complement = step._reject(outer._restrict(drawn + correction, xp), xp)
+        if process._complement_means:
+            complement = complement + process._complement_means[k - 1].like(x)
+        fresh = step._reject(noise.normal(step.ambient_shape), xp)
+        return step._embed(x, xp) + process.sde.alpha(t) * complement + process.sde.sigma(t) * fresh
+
+    def _solve(self, y: Any, floor: float, weights: Sequence[float], variance: float) -> Any:
+        whole, xp = self.observation.measurement, array_api_compat.array_namespace(y)
+
+        def covariance(u: Any) -> Any:
+            if not self._hidden:
+                return floor * u + variance * whole._gram(u, xp)
+            spread = _weigh(self.process, self._hidden, whole._adjoint(u, xp), weights, variance)
+            return floor * u + whole._apply(spread, xp)
+
+        return conjugate_gradients(covariance, y, len(whole.shape), self.observation.iterations)
+
+
+class Reduction:
+    """All that a stage needs of y and A, on its own level: nothing of full size is computed while it runs.
+
+    With S_0 = S(r_0²), G = (A U_k)ᵀ S_0⁻¹ A U_k and b = (A U_k)ᵀ S_0⁻¹ y, for any larger r² (Woodbury)
+
+        (A U_k)ᵀ S(r²)⁻¹ (y − A U_k D) = (I + (r² − r_0²) G)⁻¹ (b − G D)
+
+    so that one eigendecomposition of G serves all evaluations.
+    """
+
+    def __init__(self, view: View, least: float) -> None:
+        y, observation = view.y, view.observation
+        xp, self._least = array_api_compat.array_namespace(y), least
+        weights = view.process.complement_variances[: view.level]
+        values, self._vectors = xp.linalg.eigh(view.information(observation.noise**2, weights, least))
+        self._values = xp.where(values > 0, values, xp.zeros_like(values))
+        b = view.measurement._adjoint(view.solve(y, least), xp)
+        self._b = xp.matmul(xp.reshape(b, (b.shape[0], -1)), self._vectors)
+
+    def pull(self, clean: Any, variance: float, rows: slice) -> Any:
+        """See `View.pull`."""
+        xp = array_api_compat.array_namespace(clean)
+        along = xp.matmul(xp.reshape(clean, (clean.shape[0], -1)), self._vectors)
+        rest = _rows(self._b, rows) - self._values * along
+        found = rest / (1 + (variance - self._least) * self._values)
+        return xp.reshape(xp.matmul(found, xp.matrix_transpose(self._vectors)), clean.shape)
+
+
+@dataclass(frozen=True)
+class Determined:
+    """The part of a stage's x(0) that follows from y, where y has no noise.
+
+    Attributes
+    ----------
+    project: the orthogonal projection onto it, of arrays (batch, *shape).
+    value: it, (num or 1, *shape).
+    share: its dimensions, relative to what y sees on this level.
+    """
+
+    project: Callable[[Any], Any]
+    value: Any
+    share: float
+
+    def at(self, rows: slice) -> Determined:
+        """For the samples `rows` alone."""
+        return Determined(self.project, _rows(self.value, rows), self.share)
+
+
+def _weigh(process: SubspaceSDE, k: int, x: Any, weights: Sequence[float], last: float) -> Any:
+    """Σ_{j≤k} w_j (P_{j−1} − P_j) x + w P_k x, of full arrays."""
+    xp, steps, parts = array_api_compat.array_namespace(x), process.subspaces.steps[:k], []
+    for weight, step in zip(weights, steps):
+        inner = step._restrict(x, xp)
+        parts.append(weight * (x - step._embed(inner, xp)))
+        x = inner
+    x = last * x
+    for step, part in zip(reversed(steps), reversed(parts)):
+        x = step._embed(x, xp) + part
+    return x
+
+
+def _rows(a: Any, rows: slice) -> Any:
+    return a if a.shape[0] == 1 else a[rows]
