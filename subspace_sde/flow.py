@@ -77,6 +77,10 @@ class Flow:
         self.seconds = [0.0] * len(scores)
         self._solver = Heun() if solver is None else solver
         self._down = [times.tolist() for times in stage_times(process, steps, spacing)]
+        # one step down at x = 0 and without a score: a solver of the SDE draws noise there, and some cannot go up
+        still = xp.zeros((1, 1), dtype=x.dtype, device=device(x))
+        for _ in self._solver.stage(still, self._down[-1][:2], lambda y, t: 0 * y, process.sde, _no_noise):
+            pass
 
     @property
     def evaluations(self) -> tuple[int, ...]:
