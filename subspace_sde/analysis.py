@@ -69,6 +69,7 @@ class Analysis:
     model: ``"covariance"`` or ``"power spectrum"``, the Gaussian that stands for the images.
     sde, threshold: the process, and the D_F at which a subspace may be used.
     rows: one for each subspace of the table, the largest first.
+    candidates: the names of the subspaces that the plans choose from.
     plan: the cheapest plan with image-shaped coordinates; `by_levels` those with at most 1, 2, … levels, for free.
     costs: relative cost against the threshold (`thresholds`), for each number of levels; NaN where none meets it.
     power: of each DCT coefficient, about the mean.
@@ -81,6 +82,7 @@ class Analysis:
     sde: IsotropicSDE
     threshold: float
     rows: tuple[Row, ...]
+    candidates: tuple[str, ...]
     plan: Plan
     by_levels: tuple[Plan, ...]
     thresholds: tuple[float, ...]
@@ -89,8 +91,7 @@ class Analysis:
 
     def names(self, plan: Plan) -> tuple[str, ...]:
         """The names, in `rows`, of the levels of one of these plans, without the full one."""
-        known = {(row.subspace.shape, row.t): row.name for row in self.rows if row.subspace}
-        return tuple(known[level.shape, t] for level, t in zip(plan.subspaces[1:], plan.times))
+        return tuple(self.candidates[i] for i in plan.chosen or ())
 
     def noise(self, t: float) -> float:
         """σ/α at t: the noise beside pixels in [0, 1]."""
@@ -156,8 +157,8 @@ def analyse(
     best = cheapest(threshold, max_levels, price)
     free = [cheapest(threshold, levels) for levels in range(1, max_levels + 1)]
     free = [p for k, p in enumerate(free) if not k or p.cost < free[k - 1].cost]  # a level more may be of no use
-    used = {(u.shape, t) for p in (best, *free) for u, t in zip(p.subspaces[1:], p.times)}
-    table |= {k: u for k, u in sizes.items() if (u.shape, _time(curves[k], threshold)) in used}
+    used = {i for p in (best, *free) for i in p.chosen or ()}
+    table |= {k: u for i, (k, u) in enumerate(sizes.items()) if i in used}
     distances = statistics.distances(table, curves)
     rows = [_row(k, u, distances[k], curves.get(k), threshold) for k, u in table.items()]
     rows.sort(key=lambda row: (-row.subspace.dim, row.rmsd) if row.subspace and row.rmsd else (0, (0.0, 0.0)))
@@ -170,6 +171,7 @@ def analyse(
         sde,
         threshold,
         (*rows, *(Row(name, None, note=note) for name, note in missing.items())),
+        tuple(sizes),
         best,
         tuple(free),
         thresholds,

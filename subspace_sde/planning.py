@@ -42,6 +42,7 @@ class Plan:
     threshold: on D_F(U_{k|0}; t_k).
     divergences: D_F(U_{k|0}; t_k), k = 1 … K: what was compared with the threshold.
     injections: D_F(U_{k|k-1}; t_k), the error of each actual injection; None where the curves cannot tell.
+    chosen: which of the candidates U_1 … U_K were, counted from 0; None for a plan that `plan` did not make.
     """
 
     sde: IsotropicSDE
@@ -52,6 +53,7 @@ class Plan:
     threshold: float
     divergences: tuple[float, ...]
     injections: tuple[float, ...] | None = None
+    chosen: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.subspaces)
@@ -230,6 +232,7 @@ def _made(
         float(threshold),
         tuple(curves[i].at(times[i]) for i in chain),
         injections,
+        tuple(chain),
     )
 
 

@@ -143,6 +143,19 @@ def test_costs_are_those_of_plans(sde):
     assert SubspaceSDE.fit(found.plan.sde, found.plan.subspaces, found.plan.times, to_unit(images.train)).times
 
 
+def test_levels_that_may_be_used_from_the_start_keep_their_names():
+    """At so high a threshold all subspaces of one shape may be used from the same time on."""
+    images = smooth(400, 8, 8)
+    found = analyse(images, threshold=1000.0)
+    for best in (found.plan, *found.by_levels):
+        assert best.times
+        for name, level in zip(found.names(best), best.subspaces[1:], strict=True):
+            expected = candidates(images.shape, 4)[name]
+            x = to_unit(images.train[:2]).astype(np.float64)
+            np.testing.assert_allclose(level.project(x), expected.project(x), atol=1e-12)
+            assert name in rows(found)
+
+
 def test_no_candidate_makes_a_better_plan(dense):
     """`plan`, given all of them."""
     images, found = dense

@@ -131,6 +131,8 @@ def test_what_a_plan_promises(sde):
     found = plan(CANDIDATES, curves, threshold, max_levels=3)
     assert len(found.times) >= 2
     levels = found.subspaces[1:]
+    for i, level in zip(found.chosen, levels, strict=True):
+        np.testing.assert_allclose(level.matrix(), CANDIDATES[i].matrix(), atol=1e-12)
     assert sum(found.shares) == pytest.approx(1, abs=1e-12) and len(found.shares) == len(levels) + 1
     assert found.costs == tuple(level.dim / 64 for level in found.subspaces)
     # the divergences at t_k, from the closed form at those very times; they were interpolated between 199 of them
