@@ -142,6 +142,11 @@ class Moments(ABC):
         if not self.count:
             raise ValueError("no data: nothing was taken in")
 
+    def _check_varying(self, center: bool) -> None:
+        self._check()
+        if center and self.count < 2:
+            raise ValueError(f"{self.count} sample shows no covariance about its mean: give two at least")
+
 
 _M = TypeVar("_M", bound=Moments)
 
@@ -233,14 +238,16 @@ class Covariance(Moments):
         return lower
 
     def gaussian(self, center: bool = True) -> Gaussian:
-        """The Gaussian of this mean and covariance; of mean zero and this second moment with ``center=False``."""
+        """The Gaussian of this mean and covariance; of mean zero and this second moment with ``center=False``.
+
+        Take at least twice as many samples as there are dimensions: the chance correlations of fewer make D_F too
+        large, and times too late. `PowerSpectrum` knows no correlations, and needs but a few.
+
+        Raises ValueError for no data, or one sample with ``center=True``.
+        """
         self._check_varying(center)
         mean = self.mean if center else np.zeros(self.shape)
         return Gaussian(mean.reshape(self.shape), self.result(center), self._rounding)
-
-    def _check_varying(self, center: bool) -> None:
-        if center and self.samples < 2:
-            raise ValueError(f"{self.samples} sample shows no covariance about its mean: give two at least")
 
     @property
     def _rounding(self) -> float:
@@ -268,7 +275,8 @@ class PatchCovariance(Covariance):
         return xp.reshape(cut, (-1, cut.shape[-1]))
 
     def gaussian(self, center: bool = True) -> Gaussian:
-        """The Gaussian of a patch, over vectors."""
+        """The Gaussian of a patch, over vectors; refusals as of `Covariance.gaussian`, a patch counting as a sample."""
+        self._check_varying(center)
         return Gaussian(self.mean if center else np.zeros(self._mean.shape), self.result(center))
 
     def _about(self) -> Any:
@@ -297,7 +305,11 @@ class PowerSpectrum(Moments):
         return xp.sum(y * y, axis=0)
 
     def gaussian(self, center: bool = True) -> DCTGaussian:
-        """The Gaussian whose DCT coefficients are independent, with these means and variances."""
+        """The Gaussian whose DCT coefficients are independent, with these means and variances.
+
+        Raises ValueError for no data, or one sample with ``center=True``.
+        """
+        self._check_varying(center)
         mean = self._dct.embed(self.mean) if center else np.zeros(self.shape)
         return DCTGaussian(mean, self.result(center))
 

@@ -198,6 +198,18 @@ def test_gaussians_of_the_statistics():
     assert patch.count == 400 * 6 and patch.samples == 400
 
 
+def test_one_sample_makes_no_gaussian_about_its_mean():
+    one, patches = np.ones((1, *SHAPE)), PatchCovariance((2, 4, 4), 4).update(np.ones((1, 2, 4, 4)))
+    for moments in (Covariance(SHAPE).update(one), PowerSpectrum(SHAPE).update(one), patches):
+        with pytest.raises(ValueError, match="1 sample shows no covariance about its mean: give two at least"):
+            moments.gaussian()
+        assert np.isclose(moments.gaussian(center=False).eigenvalues.max(), moments.mean.size)
+    for moments in (Covariance(SHAPE), PowerSpectrum(SHAPE), PatchCovariance(SHAPE, 2)):
+        with pytest.raises(ValueError, match="no data"):
+            moments.gaussian()
+    assert PatchCovariance(SHAPE, 2).update(one).gaussian().shape == (8,)  # six patches of one sample
+
+
 def test_patches_are_those_of_the_patch_basis():
     """The second moment of PatchBasis coordinates is MᵀCM."""
     x = data()
