@@ -123,7 +123,7 @@ def run(nodes: int, threshold: float, num: int, seed: int, out: Path | None) -> 
     candidates = [Smooth(eigenvectors, n) for n in np.unique(np.geomspace(4, 0.9 * nodes, 30).astype(int)).tolist()]
     for dtype in (np.float32, np.float64):
         for candidate in candidates[::6]:
-            check_subspace(candidate, like=np.zeros((), dtype))
+            check_subspace(candidate, like=np.zeros((), dtype), outer=candidates[-1])
             check_subspace(candidate.within(candidates[-1]), like=np.zeros((), dtype))
 
     # from here on nothing is special: a subspace of your own is like any other

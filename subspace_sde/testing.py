@@ -7,7 +7,7 @@ much. Nothing but numpy is needed: the checks work under any test runner, or non
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import array_api_compat
@@ -20,8 +20,13 @@ from .subspaces import Subspace
 _BATCHES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 1, 2), (0,))
 
 
-def check_subspace(subspace: Subspace, like: Any = None, tolerance: float | None = None) -> None:
+def check_subspace(
+    subspace: Subspace, like: Any = None, tolerance: float | None = None, outer: Subspace | None = None
+) -> None:
     """The laws of an isometry: UᵀU = I, adjointness, P² = P = Pᵀ, P + P⊥ = I, linearity, on any leading axes.
+
+    Where there are `axis_matrices`, U must be their product; and with `outer` the step U_{k|j} that `within` gives must
+    lead to the same place, U_j U_{k|j} = U_k.
 
     Parameters
     ----------
@@ -29,14 +34,17 @@ def check_subspace(subspace: Subspace, like: Any = None, tolerance: float | None
     like: an array whose library, device and dtype are used; numpy float64 without it.
     tolerance: the largest error allowed, relative to the largest number compared or to 1, the input's standard
         deviation; without it the square root of the dtype's machine epsilon.
+    outer: U_j, another subspace of the same space, in which this one lies.
 
     Raises
     ------
-    AssertionError: a law does not hold; which, on what input and by how much.
+    AssertionError: a law does not hold, or an operation raises; which, on what input and by how much.
 
     >>> from subspace_sde import LowPass
-    >>> check_subspace(LowPass((3, 9, 8), 5))
+    >>> check_subspace(LowPass((3, 9, 8), 5), outer=LowPass((3, 9, 8), 7))
     """
+    if not isinstance(subspace, Subspace):
+        raise TypeError(f"check_subspace takes a Subspace, got {type(subspace).__name__}")
     like = np.zeros(()) if like is None else like
     law = _Law(repr(subspace), like, tolerance)
     for seed, batch in enumerate(_BATCHES):
@@ -46,12 +54,10 @@ def check_subspace(subspace: Subspace, like: Any = None, tolerance: float | None
         x, y = (law.array(draw((*batch, *subspace.ambient_shape))) for _ in range(2))
         z, w = (law.array(draw((*batch, *subspace.shape))) for _ in range(2))
         before = law.host(x), law.host(z)
-        down, up, projected, rejected = subspace.restrict(x), subspace.embed(z), subspace.project(x), subspace.reject(x)
-
-        law.kind("restrict gives (*batch, *shape)", down, z)
-        law.kind("embed gives (*batch, *ambient_shape)", up, x)
-        law.kind("project gives the shape of x", projected, x)
-        law.kind("reject gives the shape of x", rejected, x)
+        down = law.gives("restrict gives (*batch, *shape)", z, subspace.restrict, x)
+        up = law.gives("embed gives (*batch, *ambient_shape)", x, subspace.embed, z)
+        projected = law.gives("project gives the shape of x", x, subspace.project, x)
+        rejected = law.gives("reject gives the shape of x", x, subspace.reject, x)
         law.equal("the input is left as it was", x, before[0])
         law.equal("the input is left as it was", z, before[1])
 
@@ -69,8 +75,26 @@ def check_subspace(subspace: Subspace, like: Any = None, tolerance: float | None
             law.equal("restrict treats the elements of a batch alike", subspace.restrict(x[first]), down[first])
             law.equal("embed treats the elements of a batch alike", subspace.embed(z[first]), up[first])
         if subspace.dim * subspace.ambient_dim <= 10**6:
-            columns = law.host(z).reshape(-1, subspace.dim) @ subspace.matrix().T
+            columns = law.host(z).reshape(-1, subspace.dim) @ law.works("matrix()", subspace.matrix).T
             law.equal("embed is the product with matrix()", up, columns.reshape(up.shape))
+        matrices = law.works("axis_matrices()", subspace.axis_matrices)
+        if matrices is not None:
+            found, expected = [u.shape for u in matrices], list(zip(subspace.ambient_shape, subspace.shape))
+            law.holds("axis_matrices() has one matrix (n_a, m_a) for each axis", found == expected, f"got {found}")
+            law.equal("embed is the Kronecker product of axis_matrices()", up, _kronecker(matrices, law.host(z)))
+        if outer is not None:
+            step = law.works("within(outer)", subspace.within, outer)
+            inside = law.gives("the step embeds into the coordinates of outer", outer.restrict(x), step.embed, z)
+            law.equal("nesting, U_j U_{k|j} z = U_k z", outer.embed(inside), up)
+            back = law.gives("the step restricts from them", z, step.restrict, outer.restrict(x))
+            law.equal("nesting, U_{k|j}ᵀ U_jᵀ x = U_kᵀ x", back, down)
+
+
+def _kronecker(matrices: Sequence[np.ndarray[Any, Any]], z: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Their product, applied axis by axis to the trailing axes of z."""
+    for axis, u in enumerate(matrices, start=z.ndim - len(matrices)):
+        z = np.moveaxis(np.tensordot(z, u, axes=(axis, 1)), -1, axis)
+    return z
 
 
 def check_sde(sde: IsotropicSDE, like: Any = None) -> None:
@@ -246,6 +270,21 @@ class _Law:
     def holds(self, law: str, true: bool, detail: Any) -> None:
         if not true:
             raise AssertionError(f"{self.subject}: {law}: does not hold: {detail}, on {self.input}")
+
+    def works(self, law: str, operation: Callable[..., Any], *arguments: Any) -> Any:
+        """What the operation returns; an AssertionError that names the law where it raises."""
+        try:
+            return operation(*arguments)
+        except Exception as error:
+            raise AssertionError(
+                f"{self.subject}: {law}: raises {type(error).__name__}: {error}, on {self.input}"
+            ) from error
+
+    def gives(self, law: str, like: Any, operation: Callable[[Any], Any], argument: Any) -> Any:
+        """The same, of the kind of `like`."""
+        found = self.works(law, operation, argument)
+        self.kind(law, found, like)
+        return found
 
     def kind(self, law: str, found: Any, expected: Any) -> None:
         kinds = []

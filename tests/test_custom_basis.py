@@ -47,6 +47,7 @@ def test_the_laws_hold_on_any_graph(like, vectors, data):
     m = data.draw(st.integers(1, n))
     outer, inner = Smooth(vectors, n), Smooth(vectors, m)
     check_subspace(outer, like=like)
+    check_subspace(inner, like=like, outer=outer)
     check_subspace(inner.within(outer), like=like)
     check_subspace(outer @ inner.within(outer), like=like)
 

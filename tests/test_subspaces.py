@@ -230,6 +230,17 @@ class InPlace(Broken):
         (Broken(shape=(3,)), "restrict gives (*batch, *shape)"),
         (Broken(_restrict=lambda x, xp: np.float64(1) * x[..., :2]), "same library, dtype and device"),
         (Broken(matrix=lambda: np.zeros((4, 2))), "matrix()"),
+        (Broken(axis_matrices=lambda: (np.eye(4)[:, 1:3],)), "Kronecker product of axis_matrices()"),
+        (
+            Broken(axis_matrices=lambda: (np.eye(4),)),
+            "one matrix (n_a, m_a) for each axis: does not hold: got [(4, 4)]",
+        ),
+        (Broken(_restrict=lambda x, xp: x[..., 7]), "restrict gives (*batch, *shape): raises IndexError"),
+        (
+            Broken(_restrict=lambda x, xp: xp.astype(x[..., :2], xp.float64)),
+            "restrict gives (*batch, *shape), in the same",
+        ),
+        (Broken(_reject=lambda x, xp: x.nothing), "reject gives the shape of x: raises AttributeError"),
         (InPlace(), "the input is left as it was"),
     ],
 )
@@ -242,6 +253,36 @@ def test_check_subspace_names_the_broken_law(broken, law):
 
 def test_check_subspace_passes_what_is_right():
     check_subspace(Broken())
+    check_subspace(Broken(axis_matrices=lambda: (np.eye(4)[:, :2],)), outer=Basis(np.eye(4)[:, [2, 0, 1]]))
+
+
+def swapped(step):
+    return Separable((3,), {0: step[:, ::-1]})
+
+
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (Broken(_within=lambda outer: swapped(np.eye(3)[:, :2])), "nesting, U_j U_{k|j} z = U_k z"),
+        (Broken(_within=lambda outer: Basis(np.eye(4)[:, :2])), "the step embeds into the coordinates of outer"),
+        (
+            Broken(
+                _embed=lambda z, xp: xp.concat([0 * z, z], axis=-1),
+                _restrict=lambda x, xp: x[..., 2:],
+            ),
+            "within(outer): raises ValueError: the subspaces are not nested",
+        ),
+    ],
+)
+def test_check_subspace_names_the_broken_nesting(broken, law):
+    check_subspace(broken)  # an isometry, and so are the steps
+    with pytest.raises(AssertionError, match=re.escape(law)):
+        check_subspace(broken, outer=Basis(np.eye(4)[:, :3]))
+
+
+def test_check_subspace_takes_subspaces():
+    with pytest.raises(TypeError, match="takes a Subspace, got int"):
+        check_subspace(3)
 
 
 # -- against independent computations ------------------------------------------------------------------------------
@@ -404,6 +445,7 @@ def test_identity_is_neutral():
 def test_within_is_the_step(data):
     """U_{k|j} = U_jᵀU_k, whatever kinds the two are, and it is again a subspace."""
     outer, step, both = data.draw(pairs())
+    check_subspace(both, outer=outer)
     relative = both.within(outer)
     assert (relative.ambient_shape, relative.shape) == (outer.shape, step.shape)
     np.testing.assert_allclose(relative.matrix(), outer.matrix().T @ both.matrix(), atol=1e-13)
@@ -460,6 +502,7 @@ def nested_bases(draw):
 def test_the_structure_of_a_step_is_kept(family, kind, data):
     """Block means within block means are block means, and so on: the same map as the general one, never slower."""
     outer, inner = data.draw(family())
+    check_subspace(inner, outer=outer)
     step = inner.within(outer)
     assert type(step) is kind
     np.testing.assert_allclose(step.matrix(), Relative(outer, inner).matrix(), atol=1e-13)
