@@ -53,6 +53,9 @@ bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.project
 	$(BIN)/python -m benchmarks.divergence
 	$(BIN)/python -m benchmarks.pca photos
+	$(BIN)/python -m benchmarks.solver_orders
+	$(BIN)/python -m benchmarks.solver_costs
+	$(BIN)/python -m benchmarks.sampling
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
