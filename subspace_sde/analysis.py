@@ -28,7 +28,6 @@ from .sdes import VE, IsotropicSDE
 from .subspaces import Basis, LowPass, Subspace
 
 _LARGEST_COVARIANCE = 4096  # dimensions: 134 MB, and seconds for the eigenvectors
-_LARGEST_TRIED = 2**14  # dimensions in which a subspace that is no product over the axes still has its D_F computed
 _NUMBERS = {"covariance": 2**28, "power spectrum": 2**26}  # that are read of the images: half a minute, on one core
 
 _Pixels = np.ndarray[Any, Any]
@@ -45,7 +44,7 @@ class Row:
     name: as on the command line, ``lowpass:20``; the number is the short edge of an image of as many pixels.
     subspace: the subspace, or None where the images cannot determine it (then `note` says why).
     rmsd: per dimension of the complement, about the origin (linear) and about the mean (affine).
-    curve: D_F(U; t) of the Gaussian model, or None where it is out of reach.
+    curve: D_F(U; t) of the Gaussian model, or None without a subspace.
     t: from which the curve stays at or below the threshold, or None.
     cost: of sampling with this level alone, in pixels, the full model's taken as 1.
     """
@@ -140,9 +139,9 @@ def analyse(
     statistics = _Statistics(images)
     principal, missing = statistics.principal()
     table |= principal
-    reachable = {k: u for k, u in (sizes | table).items() if statistics.reaches(u)}
+    every = sizes | table
     times = sde.grid(50)[-2:0:-1].tolist()  # log D_F bends little: more of them move t by less than 10⁻³
-    curves = dict(zip(reachable, gaussian_divergence(statistics.gaussian, sde, list(reachable.values()), times)))
+    curves = dict(zip(every, gaussian_divergence(statistics.gaussian, sde, list(every.values()), times)))
 
     def cheapest(limit: float, levels: int, each: float = 0.0) -> Plan:
         chosen = [curves[k] for k in sizes]
@@ -160,7 +159,7 @@ def analyse(
     used = {i for p in (best, *free) for i in p.chosen or ()}
     table |= {k: u for i, (k, u) in enumerate(sizes.items()) if i in used}
     distances = statistics.distances(table, curves)
-    rows = [_row(k, u, distances[k], curves.get(k), threshold) for k, u in table.items()]
+    rows = [_row(k, u, distances[k], curves[k], threshold) for k, u in table.items()]
     rows.sort(key=lambda row: (-row.subspace.dim, row.rmsd) if row.subspace and row.rmsd else (0, (0.0, 0.0)))
     thresholds = tuple(float(v) for v in np.geomspace(3e-4, 3e-2, 9))
     return Analysis(
@@ -261,14 +260,6 @@ class _Statistics:
                 found[name] = Basis(self._components[:, :n], self.shape)
         return found, missing
 
-    def reaches(self, subspace: Subspace) -> bool:
-        """Can D_F be had in reasonable time?"""
-        return (
-            self._components is not None
-            or subspace.axis_matrices() is not None
-            or subspace.ambient_dim <= _LARGEST_TRIED
-        )
-
     def distances(
         self, table: dict[str, Subspace], curves: dict[str, DivergenceCurve]
     ) -> dict[str, tuple[float, float]]:
@@ -290,11 +281,7 @@ class _Statistics:
         return found
 
 
-def _row(
-    name: str, subspace: Subspace, rmsd: tuple[float, float], curve: DivergenceCurve | None, threshold: float
-) -> Row:
-    if curve is None:
-        return Row(name, subspace, rmsd, note="D_F is out of reach: no product of maps along the axes")
+def _row(name: str, subspace: Subspace, rmsd: tuple[float, float], curve: DivergenceCurve, threshold: float) -> Row:
     if (t := _time(curve, threshold)) is None:
         return Row(name, subspace, rmsd, curve, note=f"D_F stays above {min(curve.values):.1g}")
     assert curve.sde is not None

@@ -222,7 +222,7 @@ def test_large_images_take_little_memory():
     table, x = rows(found), to_unit(images.train).astype(np.float64)
     assert table["lowpass:64"].rmsd[1] == pytest.approx(rmsd(table["lowpass:64"].subspace, x, True), rel=1e-9)
     assert table["downsampling:64"].rmsd[1] == pytest.approx(rmsd(Downsampling((3, 256, 256), 4), x, True), rel=1e-9)
-    assert table["patch-pca:64"].t is None and "out of reach" in table["patch-pca:64"].note
+    assert table["lowpass:64"].t < table["patch-pca:64"].t < 1
     assert table["pca:64"].note == "takes images of at most 4096 numbers, these have 196608"
 
 

@@ -168,6 +168,37 @@ def test_captured_is_the_energy_of_each_eigenvector(make, u):
     np.testing.assert_allclose(gaussian.captured(u), expected, atol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("shape", "patch"),
+    [((3, 8, 12), (4, 3)), ((3, 6, 4), (2, 4)), ((12,), (4,)), ((2, 3, 4, 4), (2, 2)), ((4, 6, 2), (2, 3, 1))],
+)
+def test_captured_by_patches_and_by_columns_is_what_every_vector_says(shape, patch):
+    numbers = math.prod(shape[: -len(patch)]) * math.prod(patch)
+    u = np.linalg.qr(np.random.default_rng(0).standard_normal((numbers, max(1, numbers // 3))))[0]
+    patches = PatchBasis(shape, patch, u)
+    columns = Basis(np.linalg.qr(np.random.default_rng(1).standard_normal((math.prod(shape), 5)))[0], shape)
+    for subspace in (patches, columns):
+        for axes in (dct_basis(shape), Basis(dct_basis(shape).matrix(), shape, shape)):
+            expected = np.sum((subspace.matrix().T @ axes.matrix()) ** 2, axis=0).reshape(shape)
+            np.testing.assert_allclose(subspace.captured(axes), expected, atol=1e-13)
+
+
+def test_patches_and_a_few_columns_have_their_divergence_at_any_size():
+    """At 3 × 1024 × 1024 no vector is tried; constant patches are block means, and a cosine a low-pass."""
+    shape = (3, 1024, 1024)
+    frequency = np.sqrt(np.add.outer(np.arange(1024.0) ** 2, np.arange(1024.0) ** 2))
+    gaussian = DCTGaussian(np.zeros(shape), np.broadcast_to(1e3 / (1 + frequency) ** 2.5, shape))
+    constant = np.kron(np.eye(3), np.full((64, 1), 1 / 8))
+    lowest = np.broadcast_to(np.kron(np.eye(3), np.full((1024**2, 1), 1 / 1024)).reshape(-1, 3), (math.prod(shape), 3))
+    pairs = [
+        (PatchBasis(shape, 8, constant), Downsampling(shape, 8)),
+        (Basis(lowest, shape), LowPass(shape, 1)),
+    ]
+    for one, other in pairs:
+        found, expected = gaussian_divergence(gaussian, VE(), [one, other], [0.3, 0.6, 0.9])
+        np.testing.assert_allclose(found.values, expected.values, rtol=1e-8)
+
+
 @pytest.mark.parametrize("u", [LowPass(SHAPE, (3, 5)), LowPass(SHAPE, (4, 2)), *SUBSPACES[2:]], ids=repr)
 def test_a_restricted_dct_gaussian_has_the_law_of_the_coordinates(u):
     gaussian = diagonal(3)
@@ -216,5 +247,6 @@ def test_refusals():
         DCTGaussian(np.zeros(3), [1.0, np.nan, 2.0])
     large = DCTGaussian(np.zeros((3, 128, 128)), np.ones((3, 128, 128)))
     patches = PatchBasis((3, 128, 128), 4, np.linalg.qr(np.ones((48, 1)))[0])
+    composed = patches @ LowPass(patches.shape, 16)
     with pytest.raises(ValueError, match="no product of maps along the axes, and 49152 dimensions are too many"):
-        large.captured(patches)
+        large.captured(composed)

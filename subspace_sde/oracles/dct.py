@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
 from scipy.fft import dct
 
 from ..subspaces import Separable, Subspace
-from .gaussian import Diagonalised, Gaussian, norms
+from .gaussian import Diagonalised, Gaussian
 
 
 class DCTGaussian(Diagonalised):
@@ -43,25 +41,7 @@ class DCTGaussian(Diagonalised):
         return self.dense(subspace)
 
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
-        """Axis by axis where the subspace is a product of maps along the axes; else by every coefficient in turn.
-
-        Raises ValueError for any other subspace of more than 2¹⁵ dimensions, which would take d projections.
-        """
-        matrices = subspace.axis_matrices()
-        if matrices is not None:
-            parts = [np.sum(dct(u, axis=0, norm="ortho") ** 2, axis=1) for u in matrices]
-            energies: np.ndarray[Any, Any] = reduce(np.multiply.outer, parts, np.ones(()))
-            return energies
-        d = math.prod(self.shape)
-        if d > 2**15:
-            raise ValueError(
-                f"{subspace!r} is no product of maps along the axes, and {d} dimensions are too many to try one by one"
-            )
-        energies = np.empty(d)
-        for start in range(0, d, 512):
-            unit = np.eye(min(512, d - start), d, start).reshape(-1, *self.shape)
-            energies[start : start + 512] = norms(subspace, self.axes.embed(unit))
-        return energies.reshape(self.shape)
+        return subspace.captured(self.axes)
 
 
 def dct_basis(shape: Sequence[int]) -> Subspace:

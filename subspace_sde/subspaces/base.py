@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from math import prod
 from typing import Any, TypeAlias
 
@@ -15,6 +16,7 @@ Shape: TypeAlias = tuple[int, ...]
 Matrix: TypeAlias = np.ndarray[Any, Any]
 
 _LONGEST = 2048  # axes up to this length are compared by their matrices, which take 32 MB and a second at most
+_MOST_TRIED = 2**15  # dimensions of which each is projected: a minute
 
 
 class Subspace(ABC):
@@ -98,6 +100,38 @@ class Subspace(ABC):
         [(3, 3), (4, 4)]
         """
         return None
+
+    def captured(self, axes: Subspace) -> Matrix:
+        """‖Uᵀv‖² of every vector v of an orthonormal basis of the whole space, an array of shape ``axes.shape``.
+
+        Parameters
+        ----------
+        axes: the basis as a rotation: v = `axes.embed` of a unit vector. Where it and U are products over the axes the
+            energies are too; else the vectors are tried one by one, unless a subclass knows better.
+
+        Raises ValueError where more than 2¹⁵ would have to be tried.
+
+        >>> from subspace_sde import Downsampling
+        >>> Downsampling((2, 2), 2).captured(Identity((2, 2))).tolist()  # the mean of a block of four
+        [[0.25, 0.25], [0.25, 0.25]]
+        """
+        mine, theirs = self.axis_matrices(), axes.axis_matrices()
+        if mine is not None and theirs is not None:
+            parts = [np.sum((v.T @ u) ** 2, axis=1) for u, v in zip(mine, theirs)]
+            product: Matrix = reduce(np.multiply.outer, parts, np.ones(()))
+            return product
+        d = self.ambient_dim
+        if d > _MOST_TRIED:
+            raise ValueError(
+                f"{self!r} is no product of maps along the axes, and {d} dimensions are too many to try one by one: "
+                "give its class a method `captured`"
+            )
+        energies = np.empty(d)
+        for start in range(0, d, 512):
+            unit = np.eye(min(512, d - start), d, start).reshape(-1, *axes.shape)
+            z = self.restrict(axes.embed(unit))
+            energies[start : start + 512] = np.sum(z.reshape(len(z), -1) ** 2, axis=1)
+        return energies.reshape(axes.shape)
 
     def __matmul__(self, inner: Subspace) -> Subspace:
         """``outer @ inner``: `inner` lies in the coordinates of `outer`; the result in the space of `outer`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
+from operator import add
 from typing import Any
 
 import array_api_compat
@@ -60,6 +62,11 @@ class Basis(Subspace):
         if v.shape[1] > v.shape[0] or not np.abs(np.diag(r)).min() > least:
             raise ValueError("the vectors are not linearly independent: leave out those that the others span")
         return cls(q * np.sign(np.diag(r)), ambient_shape, shape)
+
+    def captured(self, axes: Subspace) -> Matrix:
+        columns, some = self._u.value.T, max(1, 2**22 // self.ambient_dim)
+        parts = (columns[i : i + some].reshape(-1, *self.ambient_shape) for i in range(0, self.dim, some))
+        return reduce(add, (np.sum(axes.restrict(part) ** 2, axis=0) for part in parts))
 
     def axis_matrices(self) -> tuple[Matrix, ...] | None:
         return (self.matrix(),) if len(self.ambient_shape) == len(self.shape) == 1 else None

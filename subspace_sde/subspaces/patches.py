@@ -6,9 +6,13 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ..backend import Constant
-from .base import Shape, Subspace, sizes
+from .base import Matrix, Shape, Subspace, sizes
 from .basis import as_float64, orthonormal
+
+_MOST_SQUARED = 2**13  # numbers in a patch of which a square matrix is made: 512 MB
 
 
 class PatchBasis(Subspace):
@@ -74,6 +78,19 @@ class PatchBasis(Subspace):
         i, k = len(batch) + 1, len(self.patch)
         blocks = xp.permute_dims(blocks, (*range(i), *[i + a for j in range(k) for a in (k + j, j)]))
         return xp.reshape(blocks, (*batch, *self.ambient_shape))
+
+    def captured(self, axes: Subspace) -> Matrix:
+        # Σ over the patches of vᵀMv, M = UUᵀ of one patch: where v is a product over the axes, so is the sum of vvᵀ
+        vectors, edges, u = axes.axis_matrices(), (*self._leading, *self.patch), self._u.value
+        if vectors is None or len(u) > _MOST_SQUARED:
+            return super().captured(axes)
+        pairs = [i + k for i in range(len(edges)) for k in (0, len(edges))]
+        energies = np.transpose((u @ u.T).reshape(*edges, *edges), pairs).reshape([p * p for p in edges])
+        for v, p in zip(vectors, edges):
+            cut = v.reshape(-1, p, v.shape[1])
+            sums = np.einsum("gin,gjn->ijn", cut, cut).reshape(p * p, -1)
+            energies = np.tensordot(energies, sums, axes=(0, 0))  # the next axis is the first again
+        return energies
 
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "patch": list(self.patch), "matrix": self._u.value}
