@@ -18,7 +18,7 @@ from tqdm import tqdm
 from .candidates import candidates, factors, standard, subspace_named
 from .closed_form import gaussian_divergence
 from .complement import ComplementEnergies
-from .divergence import DivergenceCurve
+from .divergence import DivergenceCurve, check_threshold
 from .images import Images, unit_batches
 from .moments import Covariance, PatchCovariance, PowerSpectrum
 from .oracles import DCTGaussian, Gaussian
@@ -180,8 +180,7 @@ def analyse(
 
 
 def _check(images: Images, threshold: float, max_levels: int, multiple_of: int, price: float) -> None:
-    if not 0 < threshold < math.inf:
-        raise ValueError(f"the threshold must be positive, got {threshold}")
+    check_threshold(threshold)
     for name, value, least in (("max_levels", max_levels, 0), ("multiple_of", multiple_of, 1), ("price", price, 0)):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -73,10 +73,10 @@ class DivergenceCurve:
     def time_at(self, threshold: float) -> float:
         """The first time from which the curve stays at or below `threshold`; log D_F is interpolated linearly.
 
-        Raises ValueError for a threshold that the curve does not meet (and names the smallest value), or ≤ 0.
+        Raises ValueError for a threshold that the curve does not meet (and names the smallest value), or that is not
+        positive and finite.
         """
-        if not threshold > 0:
-            raise ValueError(f"the threshold must be positive, got {threshold}")
+        check_threshold(threshold)
         above = [i for i, v in enumerate(self.values) if v > threshold]
         if not above:
             return self.times[0]
@@ -287,6 +287,12 @@ class Complements:
 
     def _variance(self, energy: float, lost: int, t: float) -> float:
         return float(self._sde.alpha(t) ** 2 * (energy / lost) + self._sde.sigma(t) ** 2)
+
+
+def check_threshold(threshold: float) -> None:
+    """A ValueError unless it is positive and finite."""
+    if not 0 < threshold < math.inf:
+        raise ValueError(f"the threshold must be positive, got {threshold}: give a finite number, 3e-3 say")
 
 
 def increasing_times(times: Sequence[float], sde: IsotropicSDE) -> tuple[float, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .costs import pixels
-from .divergence import DivergenceCurve
+from .divergence import DivergenceCurve, check_threshold
 from .grids import AlongTimes
 from .sdes import IsotropicSDE
 from .specification import build, specify
@@ -62,7 +62,7 @@ class Plan:
             raise ValueError(f"a plan of {levels} levels has as many shares and costs, and one time less")
         if not all(isinstance(v, (int, float)) and math.isfinite(v) for part in (*per_level, *per_jump) for v in part):
             raise ValueError("times, shares, costs and divergences are finite numbers")
-        if not (isinstance(self.threshold, (int, float)) and self.threshold > 0):
+        if not (isinstance(self.threshold, (int, float)) and 0 < self.threshold < math.inf):
             raise ValueError(f"the threshold is a positive number, got {self.threshold!r}")
         if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6 or min(self.costs) <= 0:
             raise ValueError("shares are not negative and sum to 1, and costs are positive")
@@ -80,7 +80,7 @@ class Plan:
         path = Path(path)
         content = {"format": _FORMAT, "cost": self.cost, **vars(self)}
         content |= {"sde": specify(self.sde), "subspaces": specify(self.subspaces)}
-        text, fresh = json.dumps(content, indent=1), path.with_name(path.name + ".new")
+        text, fresh = json.dumps(content, indent=1, allow_nan=False), path.with_name(path.name + ".new")
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(text)
         os.replace(fresh, path)
@@ -125,7 +125,8 @@ def plan(
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
     grid: the times, from T down to t_min, whose steps will be used (`subspace_sde.grids.grid`); the SDE's own without.
 
-    Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or ≤ 0.
+    Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or that is not positive
+    and finite.
 
     >>> from subspace_sde import VE, LowPass
     >>> from subspace_sde.closed_form import gaussian_divergence
@@ -140,6 +141,7 @@ def plan(
         raise ValueError(f"give one curve for each subspace, at least one: got {len(curves)} for {len(subspaces)}")
     if not all(isinstance(curve, DivergenceCurve) for curve in curves):
         raise TypeError("curves holds one DivergenceCurve for each subspace")
+    check_threshold(threshold)
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
     if multiple_of < 1 or not price >= 0:
@@ -261,8 +263,6 @@ def _divisible(subspace: Subspace, number: int) -> bool:
 
 def _time(curve: DivergenceCurve, threshold: float) -> float | None:
     """The first time inside (t_min, T) from which the curve stays at or below the threshold."""
-    if not threshold > 0:
-        raise ValueError(f"the threshold must be positive, got {threshold}")
     try:
         t = curve.time_at(threshold)
     except ValueError:

@@ -19,7 +19,7 @@ import numpy as np
 
 from .arrays import namespace
 from .backend import backend_of
-from .divergence import DivergenceCurve
+from .divergence import DivergenceCurve, check_threshold
 from .subspaces import Subspace
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def divergence_curves(
     'log'
     """
     _check_mapping("curves", curves, "DivergenceCurve", DivergenceCurve)
-    if threshold is not None and not 0 < threshold < math.inf:
-        raise ValueError(f"the threshold must be positive, got {threshold}")
+    if threshold is not None:
+        check_threshold(threshold)
     if threshold is None and not any(v > 0 for curve in curves.values() for v in curve.values):
         raise ValueError("every value of the curves is 0, which a logarithmic axis cannot show")
     figure, ax = _axes(ax, (6.6, 3.6))

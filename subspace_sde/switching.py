@@ -18,7 +18,7 @@ import numpy as np
 
 from .arrays import Score
 from .backend import RNG, Noise, backend_of
-from .divergence import Complements, DivergenceCurve, increasing_times, streams_of
+from .divergence import Complements, DivergenceCurve, check_threshold, increasing_times, streams_of
 from .sdes import IsotropicSDE
 from .subspaces import Subspace
 
@@ -85,7 +85,7 @@ def switch_times(
     One `SwitchTime` a subspace. Its errors are over independent draws, the complement's variance taken as known.
 
     Raises ValueError for a threshold that is not met at the last time (the smallest value is named, and the subspace),
-    or ≤ 0, and for a score as `orthogonal_fisher_divergence` does.
+    or not positive and finite, and for a score as `orthogonal_fisher_divergence` does.
 
     >>> from subspace_sde import VE, LowPass
     >>> from subspace_sde.oracles import DCTGaussian
@@ -95,8 +95,7 @@ def switch_times(
     >>> [round(switch.t, 2) for switch in found], all(switch.stderr <= 0.005 for switch in found)
     ([0.35, 0.43], True)
     """
-    if not threshold > 0:
-        raise ValueError(f"the threshold must be positive, got {threshold}")
+    check_threshold(threshold)
     if not stderr > 0:
         raise ValueError(f"stderr must be positive, got {stderr}")
     times = increasing_times(sde.grid(16)[::-1].tolist() if times is None else times, sde)

@@ -441,7 +441,7 @@ def test_a_curve_that_rises_again_gives_its_last_crossing():
         curve.time_at(5e-4)
     with pytest.raises(ValueError, match=r"never stays below 1e-05: the smallest value is 0.0001"):
         curve.time_at(1e-5)
-    for threshold in (0.0, -1.0, math.nan):
+    for threshold in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="the threshold must be positive, got"):
             curve.time_at(threshold)
     assert DivergenceCurve((0.0, 1.0), (1.0, 0.0)).time_at(1e-3) <= 1.0

@@ -242,6 +242,7 @@ def test_other_files_are_no_plans(tmp_path, text):
         ("times", "abc", "one time less|finite numbers"),
         ("shares", None, "holds no plan"),
         ("threshold", "x", "threshold is a positive number"),
+        ("threshold", float("inf"), "threshold is a positive number, got inf"),
         ("divergences", [None], "finite numbers"),
         ("times", [2.0], "must increase strictly inside"),
     ],
@@ -335,8 +336,8 @@ def test_refusals():
         plan([u], [], 1e-3)
     with pytest.raises(ValueError, match="one curve for each subspace"):
         plan([], [], 1e-3)
-    for threshold in (0.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="threshold must be positive"):
+    for threshold in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="threshold must be positive, got .*: give a finite number"):
             plan([u], [curve], threshold)
     with pytest.raises(
         ValueError,

@@ -342,6 +342,8 @@ def test_questions_without_an_answer_are_refused():
             LAW.score(VE()), pool(50) if data is None else data, VE(), levels, threshold, stderr, **kwargs
         )
 
+    with pytest.raises(ValueError, match="the threshold must be positive, got inf: give a finite number"):
+        ask(threshold=math.inf)
     for value in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="the threshold must be positive, got"):
             ask(threshold=value)
