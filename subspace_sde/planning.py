@@ -21,6 +21,7 @@ from .grids import AlongTimes
 from .sdes import IsotropicSDE
 from .specification import build, specify
 from .subspaces import Identity, NestedSubspaces, Subspace
+from .switching import SwitchTime
 
 Cost: TypeAlias = Callable[[Subspace], float]
 """What one evaluation of the network on that level costs, in any unit: see `subspace_sde.costs`."""
@@ -102,7 +103,7 @@ class Plan:
 
 def plan(
     subspaces: Sequence[Subspace],
-    curves: Sequence[DivergenceCurve],
+    curves: Sequence[DivergenceCurve | SwitchTime],
     threshold: float,
     cost: Cost = pixels,
     max_levels: int | None = None,
@@ -115,7 +116,8 @@ def plan(
     Parameters
     ----------
     subspaces: candidates of one space, of any kinds; those that nest may follow each other.
-    curves: D_F(U_{k|0}; t) of each, from `gaussian_divergence` or from `orthogonal_fisher_divergence`.
+    curves: D_F(U_{k|0}; t) of each, from `gaussian_divergence` or from `orthogonal_fisher_divergence`; or what
+        `switch_times` found of it for the same threshold.
     threshold: a level is used from the time on at which its curve stays at or below this.
     cost: of one evaluation on a level, as a function of its subspace; see `subspace_sde.costs`.
     max_levels: proper subspaces at most, K ≤ max_levels.
@@ -139,9 +141,13 @@ def plan(
     """
     if len(subspaces) != len(curves) or not subspaces:
         raise ValueError(f"give one curve for each subspace, at least one: got {len(curves)} for {len(subspaces)}")
-    if not all(isinstance(curve, DivergenceCurve) for curve in curves):
-        raise TypeError("curves holds one DivergenceCurve for each subspace")
+    if not all(isinstance(curve, (DivergenceCurve, SwitchTime)) for curve in curves):
+        raise TypeError("curves holds one DivergenceCurve for each subspace, or one SwitchTime")
     check_threshold(threshold)
+    for curve in curves:
+        if isinstance(curve, SwitchTime):
+            curve.time_at(threshold)  # checks
+    measured = [curve.curve if isinstance(curve, SwitchTime) else curve for curve in curves]
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
     if multiple_of < 1 or not price >= 0:
@@ -149,16 +155,16 @@ def plan(
     spaces = {u.ambient_shape for u in subspaces}
     if len(spaces) > 1:
         raise ValueError(f"the candidates lie in different spaces: arrays of shapes {sorted(spaces)}")
-    sde = _sde_of(curves)
+    sde = _sde_of(measured)
     chosen = [i for i, u in enumerate(subspaces) if _divisible(u, multiple_of)]
     if not chosen:
         raise ValueError(f"no candidate's sizes are multiples of {multiple_of}")
-    times = {i: t for i in chosen if (t := _time(curves[i], threshold)) is not None}
+    times = {i: t for i in chosen if (t := _time(curves[i], measured[i], threshold)) is not None}
     if not times:
-        lowest = min(chosen, key=lambda i: curves[i].values[-1])
+        lowest = min(chosen, key=lambda i: measured[i].values[-1])
         raise ValueError(
             f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is "
-            f"{curves[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} at the last t = {curves[lowest].times[-1]:g}"
+            f"{measured[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} at the last t = {measured[lowest].times[-1]:g}"
         )
     whole = Identity(subspaces[0].ambient_shape)
     full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}
@@ -200,7 +206,7 @@ def plan(
             best = {i: extended(i, best) for i in times}
     chains = [(reached[i] + value, chain) for i, (value, chain) in best.items()]
     _, chain = min([(1.0, ()), *chains])
-    return _made(sde, whole, chain, subspaces, curves, times, reached, costs, threshold)
+    return _made(sde, whole, chain, subspaces, curves, measured, times, reached, costs, threshold)
 
 
 def _made(
@@ -208,7 +214,8 @@ def _made(
     whole: Subspace,
     chain: Sequence[int],
     subspaces: Sequence[Subspace],
-    curves: Sequence[DivergenceCurve],
+    curves: Sequence[DivergenceCurve | SwitchTime],
+    measured: Sequence[DivergenceCurve],
     times: dict[int, float],
     reached: dict[int, float],
     costs: dict[int, float],
@@ -218,10 +225,10 @@ def _made(
     nested = NestedSubspaces.from_subspaces(levels) if levels else NestedSubspaces([], ambient_shape=whole.shape)
     ends = [0.0, *(reached[i] for i in chain), 1.0]
     injections = None
-    if all(curves[i].parts is not None for i in chain):
+    if all(measured[i].parts is not None for i in chain):
         pairs = zip([None, *chain], chain)
         try:
-            steps = [curves[i] if j is None else curves[i].within(curves[j]) for j, i in pairs]
+            steps = [curves[i] if j is None else measured[i].within(measured[j]) for j, i in pairs]
             injections = tuple(curve.at(times[i]) for curve, i in zip(steps, chain))
         except ValueError:  # of different times, or different samples
             injections = None
@@ -261,10 +268,10 @@ def _divisible(subspace: Subspace, number: int) -> bool:
     return all(n % number == 0 for n, whole in sizes if n < whole)
 
 
-def _time(curve: DivergenceCurve, threshold: float) -> float | None:
+def _time(given: DivergenceCurve | SwitchTime, curve: DivergenceCurve, threshold: float) -> float | None:
     """The first time inside (t_min, T) from which the curve stays at or below the threshold."""
     try:
-        t = curve.time_at(threshold)
+        t = given.time_at(threshold)
     except ValueError:
         return None
     assert curve.sde is not None

@@ -42,6 +42,7 @@ class SwitchTime:
     evaluations: samples that the score was evaluated on, in the whole search, for all its subspaces.
     curve: D_F at every time that was visited, from the samples there: many near t, few elsewhere, so that single values
         scatter (`stderr`) and t is better than its `time_at`.
+    threshold: of D_F, that t belongs to.
     """
 
     t: float
@@ -49,6 +50,20 @@ class SwitchTime:
     reached: bool
     evaluations: int
     curve: DivergenceCurve
+    threshold: float
+
+    def time_at(self, threshold: float) -> float:
+        """`t`; a ValueError for another threshold than the one that was searched for."""
+        if threshold != self.threshold:
+            raise ValueError(
+                f"t = {self.t:.3g} is the switch time for the threshold {self.threshold:g}, not for {threshold:g}: "
+                "call `switch_times` with that"
+            )
+        return self.t
+
+    def at(self, t: float) -> float:
+        """D_F at a time: the threshold where the curve crosses it, else what `curve` says."""
+        return self.threshold if t == self.t and self.stderr else self.curve.at(t)
 
 
 def switch_times(
@@ -125,7 +140,7 @@ def switch_times(
         if k in crossings and not crossings[k].always:
             t, error = crossings[k].time(sde)
             reached = crossings[k].reached(stderr)
-        found.append(SwitchTime(t, error, reached, evidence.count, curve))
+        found.append(SwitchTime(t, error, reached, evidence.count, curve, float(threshold)))
     return found
 
 

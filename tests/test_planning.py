@@ -26,6 +26,7 @@ from subspace_sde import (
     orthogonal_fisher_divergence,
     pca,
     plan,
+    switch_times,
 )
 from subspace_sde.costs import flops, pixels, power, seconds
 from subspace_sde.moments import Covariance
@@ -181,6 +182,34 @@ def test_curves_of_a_network_serve_as_well():
     exact = plan(CANDIDATES, gaussian_divergence(gaussian, sde, CANDIDATES), 3e-3, max_levels=2)
     assert measured.cost == pytest.approx(exact.cost, abs=0.01)
     assert measured.injections is not None and max(measured.injections) > 0
+
+
+def test_switch_times_make_a_plan():
+    """At the times that were found, which are closer to the truth than those of the curves they come with."""
+    gaussian, sde, threshold = spectrum(), VE(), 3e-3
+    levels = [LowPass(SHAPE, n) for n in (6, 4, 2)]
+    found = switch_times(gaussian.score(sde), gaussian.sample(500, rng=1), sde, levels, threshold, stderr=0.004)
+    made = plan(levels, found, threshold)
+    assert len(made.times) == 3 and made.times == tuple(switch.t for switch in found)
+    assert made.divergences == (threshold,) * 3 and made.injections[0] == threshold
+    exact = plan(levels, gaussian_divergence(gaussian, sde, levels), threshold)
+    np.testing.assert_allclose(made.times, exact.times, atol=5 * 0.004)
+    np.testing.assert_allclose(made.injections, exact.injections, rtol=0.5)
+    assert made.cost == pytest.approx(exact.cost, abs=0.01)
+    # beside curves of another kind, and not for another threshold
+    mixed = plan(levels, [found[0], *gaussian_divergence(gaussian, sde, levels[1:])], threshold)
+    assert mixed.times == (found[0].t, *exact.times[1:]) and mixed.injections is None
+    with pytest.raises(ValueError, match="is the switch time for the threshold 0.003, not for 0.001: call"):
+        plan(levels, found, 1e-3)
+
+
+def test_a_switch_time_at_the_start_of_the_scan_has_the_divergence_of_its_curve():
+    gaussian, sde = spectrum(), VE()
+    u = LowPass(SHAPE, 4)
+    found = switch_times(gaussian.score(sde), gaussian.sample(200, rng=1), sde, [u], 1e-2, times=[0.6, 0.7, 0.9])
+    assert found[0].stderr == 0
+    made = plan([u], found, 1e-2)
+    assert made.times == (0.6,) and made.divergences == (found[0].curve.values[0],) and made.divergences[0] < 5e-3
 
 
 def test_pca_ranks_mix_with_what_contains_them():
