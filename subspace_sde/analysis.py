@@ -22,7 +22,7 @@ from .divergence import DivergenceCurve, check_threshold
 from .images import Images, unit_batches
 from .moments import Covariance, PatchCovariance, PowerSpectrum
 from .oracles import DCTGaussian, Gaussian
-from .planning import Plan, plan
+from .planning import Plan, check_whole, plan
 from .principal import patch_pca
 from .sdes import VE, IsotropicSDE
 from .subspaces import Basis, LowPass, Subspace
@@ -181,6 +181,7 @@ def analyse(
 
 def _check(images: Images, threshold: float, max_levels: int, multiple_of: int, price: float) -> None:
     check_threshold(threshold)
+    check_whole(max_levels=max_levels, multiple_of=multiple_of)
     for name, value, least in (("max_levels", max_levels, 0), ("multiple_of", multiple_of, 1), ("price", price, 0)):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -21,6 +21,7 @@ from .grids import AlongTimes
 from .sdes import IsotropicSDE
 from .specification import build, specify
 from .subspaces import Identity, NestedSubspaces, Subspace
+from .subspaces.base import _is_integer
 from .switching import SwitchTime
 
 Cost: TypeAlias = Callable[[Subspace], float]
@@ -58,15 +59,20 @@ class Plan:
 
     def __post_init__(self) -> None:
         levels = len(self.subspaces)
-        per_level, per_jump = (self.shares, self.costs), (self.times, self.divergences, self.injections or self.times)
+        per_level, per_jump = [self.shares, self.costs], [self.times, self.divergences]
+        per_jump += [v for v in (self.injections, self.chosen) if v is not None]
         if any(len(v) != levels for v in per_level) or any(len(v) != levels - 1 for v in per_jump):
             raise ValueError(f"a plan of {levels} levels has as many shares and costs, and one time less")
-        if not all(isinstance(v, (int, float)) and math.isfinite(v) for part in (*per_level, *per_jump) for v in part):
+        if not all(_is_number(v) for part in (*per_level, *per_jump) for v in part):
             raise ValueError("times, shares, costs and divergences are finite numbers")
-        if not (isinstance(self.threshold, (int, float)) and 0 < self.threshold < math.inf):
+        if not (_is_number(self.threshold) and self.threshold > 0):
             raise ValueError(f"the threshold is a positive number, got {self.threshold!r}")
         if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6 or min(self.costs) <= 0:
             raise ValueError("shares are not negative and sum to 1, and costs are positive")
+        if min((*self.divergences, *(self.injections or ())), default=0) < 0:
+            raise ValueError("a divergence is not negative")
+        if not all(_is_integer(i) and i >= 0 for i in self.chosen or ()):
+            raise ValueError(f"the chosen candidates are counted from 0, got {self.chosen}")
         ends = (self.sde.t_min, *self.times, self.sde.T)
         if not all(a < b for a, b in zip(ends, ends[1:])):
             raise ValueError(f"the times must increase strictly inside ({ends[0]:g}, {ends[-1]:g}), got {self.times}")
@@ -93,10 +99,13 @@ class Plan:
             content = json.loads(Path(path).read_text())
             if content.pop("format") != _FORMAT:
                 raise ValueError("it says so itself")
-            content.pop("cost")
+            cost = content.pop("cost")
             content |= {name: build(content[name]) for name in ("sde", "subspaces")}
             found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-            return cls(**found)
+            plan = cls(**found)
+            if not (_is_number(cost) and math.isclose(cost, plan.cost, rel_tol=1e-9)):
+                raise ValueError(f"its cost is {cost!r}, but its shares and costs make {plan.cost!r}")
+            return plan
         except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} holds no plan of subspace_sde: {error}") from error
 
@@ -127,8 +136,8 @@ def plan(
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
     grid: the times, from T down to t_min, whose steps will be used (`subspace_sde.grids.grid`); the SDE's own without.
 
-    Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or that is not positive
-    and finite.
+    Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or that is not
+    positive and finite; TypeError for candidates that are no subspaces and limits that are no whole numbers.
 
     >>> from subspace_sde import VE, LowPass
     >>> from subspace_sde.closed_form import gaussian_divergence
@@ -139,6 +148,8 @@ def plan(
     >>> best.subspaces, round(best.cost, 2)
     (NestedSubspaces((16,) ⊃ (7,) ⊃ (1,)), 0.48)
     """
+    if foreign := [u for u in subspaces if not isinstance(u, Subspace)]:
+        raise TypeError(f"the candidates are Subspaces, got {type(foreign[0]).__name__}")
     if len(subspaces) != len(curves) or not subspaces:
         raise ValueError(f"give one curve for each subspace, at least one: got {len(curves)} for {len(subspaces)}")
     if not all(isinstance(curve, (DivergenceCurve, SwitchTime)) for curve in curves):
@@ -148,6 +159,7 @@ def plan(
         if isinstance(curve, SwitchTime):
             curve.time_at(threshold)  # checks
     measured = [curve.curve if isinstance(curve, SwitchTime) else curve for curve in curves]
+    check_whole(multiple_of=multiple_of, max_levels=0 if max_levels is None else max_levels)
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
     if multiple_of < 1 or not price >= 0:
@@ -164,12 +176,14 @@ def plan(
         lowest = min(chosen, key=lambda i: measured[i].values[-1])
         raise ValueError(
             f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is "
-            f"{measured[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} at the last t = {measured[lowest].times[-1]:g}"
+            f"{measured[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} "
+            f"at the last t = {measured[lowest].times[-1]:g}"
         )
     whole = Identity(subspaces[0].ambient_shape)
     full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}
-    if not (full > 0 and all(c > 0 for c in prices.values())):
-        raise ValueError("the cost of an evaluation must be positive on every level")
+    for c, u in ((full, whole), *((c, subspaces[i]) for i, c in prices.items())):
+        if not 0 < c < math.inf:
+            raise ValueError(f"the cost of an evaluation must be positive and finite on every level, got {c} for {u!r}")
     costs = {i: c / full for i, c in prices.items()}
     steps = _steps_until(sde, grid)
     reached = {i: steps(t) for i, t in times.items()}
@@ -243,6 +257,17 @@ def _made(
         injections,
         tuple(chain),
     )
+
+
+def check_whole(**numbers: Any) -> None:
+    """A TypeError for an argument that is no whole number."""
+    for name, value in numbers.items():
+        if not _is_integer(value):
+            raise TypeError(f"{name} is a whole number, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _sde_of(curves: Sequence[DivergenceCurve]) -> IsotropicSDE:

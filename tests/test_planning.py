@@ -29,9 +29,9 @@ from subspace_sde import (
     switch_times,
 )
 from subspace_sde.costs import flops, pixels, power, seconds
+from subspace_sde.grids import stage_times
 from subspace_sde.moments import Covariance
 from subspace_sde.oracles import DCTGaussian
-from subspace_sde.grids import stage_times
 
 SHAPE = (8, 8)
 CANDIDATES = [
@@ -199,7 +199,7 @@ def test_switch_times_make_a_plan():
     # beside curves of another kind, and not for another threshold
     mixed = plan(levels, [found[0], *gaussian_divergence(gaussian, sde, levels[1:])], threshold)
     assert mixed.times == (found[0].t, *exact.times[1:]) and mixed.injections is None
-    with pytest.raises(ValueError, match="is the switch time for the threshold 0.003, not for 0.001: call"):
+    with pytest.raises(ValueError, match=r"is the switch time for the threshold 0.003, not for 0.001: call"):
         plan(levels, found, 1e-3)
 
 
@@ -274,6 +274,15 @@ def test_other_files_are_no_plans(tmp_path, text):
         ("threshold", float("inf"), "threshold is a positive number, got inf"),
         ("divergences", [None], "finite numbers"),
         ("times", [2.0], "must increase strictly inside"),
+        ("times", [True], "finite numbers"),
+        ("divergences", [-0.1], "a divergence is not negative"),
+        ("injections", [-0.1], "a divergence is not negative"),
+        ("injections", [], "one time less"),
+        ("chosen", [-1], "the chosen candidates are counted from 0"),
+        ("chosen", [0.5], "the chosen candidates are counted from 0"),
+        ("threshold", True, "threshold is a positive number, got True"),
+        ("cost", 0.01, "its cost is 0.01, but its shares and costs make 0"),
+        ("cost", "x", "its cost is 'x'"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(tmp_path, field, value, message):
@@ -366,7 +375,7 @@ def test_refusals():
     with pytest.raises(ValueError, match="one curve for each subspace"):
         plan([], [], 1e-3)
     for threshold in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="threshold must be positive, got .*: give a finite number"):
+        with pytest.raises(ValueError, match=r"threshold must be positive, got .*: give a finite number"):
             plan([u], [curve], threshold)
     with pytest.raises(
         ValueError,
@@ -387,6 +396,15 @@ def test_refusals():
         plan([u], [DivergenceCurve((0.1, 0.2), (1.0, 1e-4))], 1e-3)
     with pytest.raises(ValueError, match="cost of an evaluation must be positive"):
         plan([u], [curve], 1e-3, cost=lambda _: 0.0)
+    for dear in (u.shape, SHAPE):
+        with pytest.raises(ValueError, match=r"positive and finite on every level, got inf for (LowPass|Identity)\("):
+            plan([u], [curve], 1e-3, cost=lambda v, dear=dear: float("inf") if v.shape == dear else 1.0)
+    with pytest.raises(TypeError, match="the candidates are Subspaces, got int"):
+        plan([u, 1], [curve, curve], 1e-3)
+    for limits in ({"multiple_of": 1.5}, {"max_levels": 1.5}, {"max_levels": True}, {"multiple_of": "2"}):
+        (name, value), *_ = limits.items()
+        with pytest.raises(TypeError, match=f"{name} is a whole number, got {value!r}"):
+            plan([u], [curve], 1e-3, **limits)
     for grid in ([1.0, 0.5], [0.5, 0.0], [1.0, 0.5, 0.5, 0.0], [0.0, 1.0], [1.0]):
         with pytest.raises(ValueError, match="a grid decreases strictly from T = 1 to t_min = 0"):
             plan([u], [curve], 1e-3, grid=grid)
