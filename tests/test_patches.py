@@ -1,6 +1,7 @@
 """One basis for every patch, against loops over the patches."""
 
 import re
+import tracemalloc
 from itertools import product
 from math import prod
 
@@ -98,6 +99,33 @@ def test_a_part_of_the_matrix_is_a_subspace(drawn, data):
     assert type(step) is PatchBasis and step.patch == (1,) * len(patch)
     assert (step.ambient_shape, step.shape) == (outer.shape, inner.shape)
     np.testing.assert_allclose(step.matrix(), Relative(outer, inner).matrix(), atol=1e-13)
+
+
+def test_how_far_patches_stick_out_is_that_of_the_worst_patch():
+    u = np.eye(12)[:, :3]
+    for angle in (2e-6, 1e-3, 1.0):
+        tilted = u.copy()
+        tilted[2, 2], tilted[3, 2] = np.cos(angle), np.sin(angle)
+        with pytest.raises(ValueError, match=re.escape(f"sticks out of the one with 48 by {np.sin(angle):.1e} of its")):
+            PatchBasis((3, 8, 8), 2, tilted).within(PatchBasis((3, 8, 8), 2, u))
+
+
+@pytest.mark.parametrize(
+    ("make", "most"),
+    [
+        (lambda shape, u: PatchBasis(shape, 8, u), 1e6),  # two small matrices
+        (lambda shape, u: Downsampling(shape, 8), 6 * 3 * 512 * 512 * 8),  # a few copies of one vector
+    ],
+)
+def test_nesting_of_patches_of_large_images_takes_little_memory(make, most):
+    u = np.linalg.qr(np.concatenate([np.kron(np.eye(3), np.ones((64, 1))), normal(0, 192, 20)], axis=1))[0]
+    shape = (3, 512, 512)
+    inner, outer = make(shape, u[:, :3]), PatchBasis(shape, 8, u)
+    tracemalloc.start()
+    step = inner.within(outer)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert step.shape == inner.shape and peak < most
 
 
 def test_a_flag_of_patches_and_of_blocks():

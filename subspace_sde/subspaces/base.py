@@ -175,9 +175,11 @@ class Subspace(ABC):
                     rest = mine - theirs @ (theirs.T @ mine)
                     inside *= max(0.0, 1.0 - float(np.linalg.eigvalsh(rest.T @ rest)[-1]))
             return float((1.0 - inside) ** 0.5)
-        z = np.random.default_rng(0).standard_normal((min(self.dim, 8), *self.shape))
-        x = self.embed(z)
-        return float(np.max(np.abs(outer.reject(x))) / np.max(np.abs(x)))
+        off, most, rng = 0.0, 0.0, np.random.default_rng(0)
+        for _ in range(min(self.dim, 8)):  # one at a time: they may be large
+            x = self.embed(rng.standard_normal(self.shape))
+            off, most = max(off, float(np.max(np.abs(outer.reject(x))))), max(most, float(np.max(np.abs(x))))
+        return off / most
 
     def _axis_pairs(self, outer: Subspace) -> list[tuple[Matrix, Matrix]] | None:
         """The matrices of this subspace and of `outer` on each axis, where both have them and none is too large."""

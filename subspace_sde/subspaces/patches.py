@@ -95,6 +95,12 @@ class PatchBasis(Subspace):
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "patch": list(self.patch), "matrix": self._u.value}
 
+    def _outside(self, outer: Subspace) -> float:
+        if isinstance(outer, PatchBasis) and outer.patch == self.patch:
+            rest = self._u.value - outer._u.value @ (outer._u.value.T @ self._u.value)
+            return float(np.linalg.norm(rest, 2))  # of the worst patch
+        return super()._outside(outer)
+
     def _within(self, outer: Subspace) -> Subspace:
         if isinstance(outer, PatchBasis) and outer.patch == self.patch:
             return PatchBasis(outer.shape, (1,) * len(self.patch), outer._u.value.T @ self._u.value)
