@@ -81,11 +81,11 @@ class ComplementMoments(Moments):
 
 
 def _identity(subspace: Subspace) -> Any:
-    """Equal for subspaces that are built alike, in another process say."""
+    """Equal for subspaces that are built alike, and with the same repr in another process."""
     try:
         return specify(subspace)
-    except TypeError:  # one of the user's own
-        return id(subspace)
+    except TypeError:  # one of the user's own, equal to itself alone
+        return subspace
 
 
 def complement_moments(subspaces: NestedSubspaces, data: Any) -> ComplementMoments:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
+from hashlib import sha256
 from itertools import chain
 from math import prod
 from operator import add
@@ -114,8 +115,13 @@ class Moments(ABC):
     def reduce(self, group: Any = None) -> Self:
         """Merge the statistics of all processes of a `torch.distributed` group, on each of them; returns itself.
 
-        Each process then holds those of all: reducing again would count everything anew.
+        Each process then holds those of all: reducing again would count everything anew. One without data of its own
+        reduces an empty accumulator, ``Covariance(shape)`` say.
+
+        Raises ValueError, on every process, where they hold different statistics; a subspace of your own is told from
+        others by its repr.
         """
+        _check_alike(f"{type(self).__name__} of {self._about()!r}", group)
         count, samples = (int(n) for n in _total([self.count, self.samples], group))
         if count:
             mean = (_total(self.count * self._mean, group) / count).reshape(self._mean.shape)
@@ -198,8 +204,9 @@ class Covariance(Moments):
         return self
 
     def reduce(self, group: Any = None) -> Self:
+        super().reduce(group)
         self.single = bool(_total(float(self.single), group))
-        return super().reduce(group)
+        return self
 
     def _squares(self, y: Any, xp: Any) -> Any:
         rows = xp.reshape(y, (y.shape[0], -1))
@@ -316,14 +323,36 @@ class PowerSpectrum(Moments):
 
 def _total(value: Any, group: Any) -> np.ndarray[Any, Any]:
     """The sum over the processes of a group."""
+    import torch.distributed as dist
+
+    tensor = _tensor(np.ascontiguousarray(value, dtype=np.float64), group)
+    dist.all_reduce(tensor, group=group)
+    found: np.ndarray[Any, Any] = tensor.cpu().numpy()
+    return found
+
+
+def _check_alike(description: str, group: Any) -> None:
+    """A ValueError on every process of a group unless they all give the same description."""
+    import torch
+    import torch.distributed as dist
+
+    digest = _tensor(np.frombuffer(sha256(description.encode()).digest(), np.uint8).copy(), group)
+    found = [torch.empty_like(digest) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(found, digest, group=group)
+    if other := [rank for rank, theirs in enumerate(found) if not torch.equal(theirs, found[0])]:
+        raise ValueError(
+            f"process {other[0]} of the group holds other statistics than process 0: "
+            "reduce those of one kind and of equal shapes, patches or subspaces on all of them"
+        )
+
+
+def _tensor(value: np.ndarray[Any, Any], group: Any) -> Any:
+    """A tensor where the group can send it."""
     import torch
     import torch.distributed as dist
 
     place = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else "cpu"
-    tensor = torch.as_tensor(np.ascontiguousarray(value, dtype=np.float64), device=place)
-    dist.all_reduce(tensor, group=group)
-    found: np.ndarray[Any, Any] = tensor.cpu().numpy()
-    return found
+    return torch.as_tensor(value, device=place)
 
 
 def as_float64(x: Any, xp: Any) -> Any:

@@ -285,3 +285,8 @@ def test_reduce_across_processes(tmp_path):
             np.testing.assert_allclose(found["mean"], x.mean(axis=0), rtol=1e-13)
             np.testing.assert_allclose(found["energies"], energies(x, LEVELS, True), rtol=1e-12)
             assert found["samples"] == len(x)
+            assert [str(message) for message in found["refusals"]] == [
+                "process 1 of the group holds other statistics than process 0: reduce those of one kind and of equal "
+                "shapes, patches or subspaces on all of them"
+            ] * 4
+            assert found["own"] == pytest.approx(np.sum(x[..., 1:].var(axis=0)), rel=1e-12)
