@@ -60,7 +60,8 @@ class Moments(ABC):
     def update(self, batch: Any) -> Self:
         """Take in a batch of shape (*batch, *shape), of numpy, torch or Dask; returns itself.
 
-        Raises ValueError for NaN or infinity, integers, or another trailing shape; nothing is taken in then.
+        Raises ValueError for NaN or infinity, integers, or another trailing shape; nothing is taken in then, but of a
+        Dask array the chunks before.
         """
         if array_api_compat.is_dask_array(batch):
             for part in batches(batch):

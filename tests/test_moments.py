@@ -181,6 +181,26 @@ def test_dask_arrays_are_read_chunk_by_chunk(kind):
         np.testing.assert_allclose(found.result(), exact(x, True), rtol=1e-11, atol=1e-12)
 
 
+def test_dask_arrays_of_unknown_chunks_are_read_too(kind):
+    make, exact = kind
+    x = data(n=30)
+    lazy = dask.array.from_array(x, chunks=(8, 1, 2, 3))
+    some = lazy[lazy[:, 0, 0, 0] > np.median(x[:, 0, 0, 0])]
+    assert np.isnan(some.chunks[0]).all()
+    found = make().update(some)
+    assert found.samples == 15
+    np.testing.assert_allclose(found.result(), exact(some.compute(), True), rtol=1e-11, atol=1e-12)
+
+
+def test_a_refused_chunk_leaves_those_before_it():
+    x = data(n=30)
+    x[20] = np.nan
+    moments = Covariance(SHAPE)
+    with pytest.raises(ValueError, match="among the samples 16 to 23"):
+        moments.update(dask.array.from_array(x, chunks=(8, 2, 4, 6)))
+    np.testing.assert_array_equal(moments.result(), Covariance(SHAPE).update(x[:8]).update(x[8:16]).result())
+
+
 def test_gaussians_of_the_statistics():
     x = data(n=400)
     dense, diagonal = Covariance(SHAPE).update(x), PowerSpectrum(SHAPE).update(x)
