@@ -130,6 +130,26 @@ def test_the_score_is_the_gradient_of_the_log_density(law, sde):
         np.testing.assert_allclose(law.score(sde)(x, t).detach(), gradient, rtol=1e-9, atol=1e-11 * scale)
 
 
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("sde", [VE(), VP()], ids=lambda s: type(s).__name__)
+def test_the_product_of_the_jacobian_is_that_of_torchs_derivative(law, sde):
+    rng = np.random.default_rng(4)
+    x, v = (torch.asarray(rng.standard_normal((3, *law.shape))) for _ in range(2))
+    score = law.score(sde)
+    for t in (0.3, torch.asarray([0.3, 0.5, 0.9], dtype=torch.float64)):
+        _, pull_back = torch.func.vjp(lambda y, t=t: score(y, t), x)
+        expected = pull_back(v)[0]
+        np.testing.assert_allclose(score.vjp(x, t, v), expected, rtol=1e-8, atol=1e-9 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_the_product_of_the_jacobian_on_every_library(law, like, array, host, eps):
+    x, v = np.random.default_rng(5).standard_normal((2, 4, *law.shape))
+    found, exact = law.score(VE()).vjp(array(x), 0.5, array(v)), law.score(VE()).vjp(x, 0.5, v)
+    assert found.dtype == like.dtype and found.shape == x.shape
+    np.testing.assert_allclose(host(found), exact, rtol=0, atol=2e3 * eps * np.max(np.abs(exact)))
+
+
 @each_kind
 def test_it_stays_finite_far_out(law):
     sde = VE()

@@ -89,7 +89,7 @@ def measure(
     for name, process in progress(list(product(solvers, chains))):
         solver, eta = SOLVERS[name]
         scores = [data.restrict(u).score(sde) for u in process.subspaces]
-        floor = kl_divergence(law_of_samples(process, data, eta).covariance, target)
+        floor = kl_divergence(law_of_samples(process, data, eta).dense().covariance, target)
         for n in steps:
             if n <= process.K:
                 continue
@@ -152,7 +152,9 @@ def table(points: Sequence[Point], goals: Sequence[float] = (1.0, 0.1)) -> str:
 
 def draw(points: Sequence[Point], threshold: float, path: Path) -> None:
     """Write the picture as a PNG: a panel a solver, a line a number of levels."""
-    from .figure import STYLE, plt
+    import matplotlib.pyplot as plt
+
+    from .figure import STYLE
 
     colours = ("#000000", "#0072B2", "#009E73", "#D55E00")
     names = list(dict.fromkeys(p.solver for p in points))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,24 @@ from ..sdes import IsotropicSDE
 from ..subspaces import Subspace
 
 BITS = 53  # of a number between 0 and 1
+
+
+class KnownScore:
+    """A score with the product of its Jacobian J in closed form, so that it is differentiated on any array library.
+
+    J is a Hessian, symmetric: Jᵀv = Jv.
+    """
+
+    def __init__(self, score: Score, product: Callable[[Any, Any, Any], Any]) -> None:
+        self._score, self._product = score, product
+
+    def __call__(self, x: Any, t: Any) -> Any:
+        """∇ log p(x, t)."""
+        return self._score(x, t)
+
+    def vjp(self, x: Any, t: Any, v: Any) -> Any:
+        """v times the Jacobian at (x, t), of the shape of x."""
+        return self._product(x, t, v)
 
 
 class Oracle(ABC):
@@ -31,8 +50,11 @@ class Oracle(ABC):
     mean: np.ndarray[Any, Any]
 
     @abstractmethod
-    def score(self, sde: IsotropicSDE) -> Score:
-        """``score(x, t)`` = ∇ log p(x, t), exact; x of shape (*batch, *shape), t a float or an array over the batch."""
+    def score(self, sde: IsotropicSDE) -> KnownScore:
+        """``score(x, t)`` = ∇ log p(x, t), exact; x of shape (*batch, *shape), t a float or an array over the batch.
+
+        With a method ``vjp(x, t, v)``, v times the Jacobian, exact too.
+        """
 
     @abstractmethod
     def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:

@@ -13,11 +13,11 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, device, is_floating, namespace, over
+from ..arrays import device, is_floating, namespace, over
 from ..backend import Constant, backend_of
 from ..sdes import IsotropicSDE
 from ..subspaces import Subspace
-from .base import BITS, Oracle, uniform
+from .base import BITS, KnownScore, Oracle, uniform
 
 _NUMBERS = 2**20  # differences in memory at once
 
@@ -60,18 +60,25 @@ class Empirical(Oracle):
         return Empirical(subspace.restrict(self.data))
 
     def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
-        (logs, _), xp = self._seen(x, t, sde)
+        (logs, _, _), xp = self._seen(x, t, sde)
         sigma = over(sde.sigma(t), logs, 0)
         log_sigma = math.log(sigma) if isinstance(sigma, float) else xp.log(sigma)
         d = math.prod(self.shape)
         return logs - math.log(len(self.data)) - 0.5 * d * math.log(2 * math.pi) - d * log_sigma
 
-    def score(self, sde: IsotropicSDE) -> Score:
+    def score(self, sde: IsotropicSDE) -> KnownScore:
         def score(x: Any, t: Any) -> Any:
-            (_, gap), _ = self._seen(x, t, sde)
+            (_, gap, _), _ = self._seen(x, t, sde)
             return -gap / over(sde.sigma(t), x, len(self.shape)) ** 2
 
-        return score
+        def product(x: Any, t: Any, v: Any) -> Any:
+            (_, gap, along), xp = self._seen(x, t, sde, v)
+            axes = tuple(range(-len(self.shape), 0))
+            covariance = along - gap * xp.sum(gap * v, axis=axes, keepdims=True)  # of the points, times v
+            variance = over(sde.sigma(t), x, len(self.shape)) ** 2
+            return (covariance / variance - v) / variance
+
+        return KnownScore(score, product)
 
     @property
     def _numbers(self) -> int:
@@ -81,8 +88,11 @@ class Empirical(Oracle):
         index = xp.asarray((uniform(z) * len(self.data)).astype(np.int64), device=device(z))
         return xp.reshape(xp.take(self._rows.like(z), index, axis=0), (-1, *self.shape))
 
-    def _seen(self, x: Any, t: Any, sde: IsotropicSDE) -> tuple[tuple[Any, Any], Any]:
-        """log Σ_n exp(−‖x − αy_n‖²/2σ²), (*batch,), and Σ_n w_n (x − αy_n), of the shape of x."""
+    def _seen(self, x: Any, t: Any, sde: IsotropicSDE, v: Any = None) -> tuple[tuple[Any, Any, Any], Any]:
+        """log Σ_n exp(−‖x − αy_n‖²/2σ²), (*batch,), and with g_n = x − αy_n Σ_n w_n g_n and Σ_n w_n g_n ⟨g_n, v⟩.
+
+        The last two have the shape of x; without a v the last is 0.
+        """
         xp = array_api_compat.array_namespace(x)
         batch = tuple(x.shape[: x.ndim - len(self.shape)])
         coefficients = [over(c, x, len(self.shape)) for c in (sde.alpha(t), sde.sigma(t))]
@@ -93,20 +103,22 @@ class Empirical(Oracle):
             c if isinstance(c, float) else xp.broadcast_to(xp.reshape(c, (-1, 1, 1)), (num, 1, 1)) for c in coefficients
         )
         rows, points = xp.reshape(x, (num, 1, d)), self._rows.like(x)
+        along = None if v is None else xp.reshape(v, (num, 1, d))
         columns = min(len(self.data), max(1, _NUMBERS // d))
         some = max(1, _NUMBERS // (columns * d))
         found = []
         for i in range(0, max(1, num), some):
             a, s = (c if isinstance(c, float) else c[i : i + some, ...] for c in (alpha, sigma))
-            found.append(self._softmax(rows[i : i + some, ...], a, s, points, columns, xp))
-        logs, gaps = (xp.concat(parts, axis=0) for parts in zip(*found))
-        return (xp.reshape(logs, batch), xp.reshape(gaps, x.shape)), xp
+            u = None if along is None else along[i : i + some, ...]
+            found.append(self._softmax(rows[i : i + some, ...], u, a, s, points, columns, xp))
+        logs, gaps, products = (xp.concat(parts, axis=0) for parts in zip(*found))
+        return (xp.reshape(logs, batch), xp.reshape(gaps, x.shape), xp.reshape(products, x.shape)), xp
 
     @staticmethod
-    def _softmax(x: Any, alpha: Any, sigma: Any, points: Any, columns: int, xp: Any) -> tuple[Any, Any]:
+    def _softmax(x: Any, v: Any, alpha: Any, sigma: Any, points: Any, columns: int, xp: Any) -> tuple[Any, Any, Any]:
         """The same for some rows x, (n, 1, d), the points in blocks: weights are rescaled as larger ones come."""
         highest = xp.full_like(x[..., :1], -math.inf)
-        total, gap = xp.zeros_like(highest), xp.zeros_like(x)
+        total, gap, along = xp.zeros_like(highest), xp.zeros_like(x), xp.zeros_like(x)
         for start in range(0, points.shape[0], columns):
             gaps = x - alpha * points[start : start + columns, :]
             logs = xp.sum(gaps * gaps, axis=-1, keepdims=True) / (-2 * sigma**2)
@@ -114,5 +126,8 @@ class Empirical(Oracle):
             weights, before = xp.exp(logs - top), xp.exp(highest - top)
             total = total * before + xp.sum(weights, axis=1, keepdims=True)
             gap = gap * before + xp.matmul(xp.matrix_transpose(weights), gaps)
+            if v is not None:
+                weights = weights * xp.sum(gaps * v, axis=-1, keepdims=True)
+                along = along * before + xp.matmul(xp.matrix_transpose(weights), gaps)
             highest = top
-        return highest + xp.log(total), gap / total
+        return highest + xp.log(total), gap / total, along / total

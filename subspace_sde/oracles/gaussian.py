@@ -9,11 +9,11 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, over
+from ..arrays import over
 from ..backend import Constant
 from ..sdes import IsotropicSDE
 from ..subspaces import Basis, Identity, Subspace
-from .base import Oracle
+from .base import KnownScore, Oracle
 
 _LARGEST = 2**13  # coordinates with a covariance as a matrix: 512 MB
 _ROWS = 512  # vectors at a time where a matrix is taken column by column
@@ -26,6 +26,17 @@ class Normal(Oracle):
         self.mean = np.array(mean, dtype=np.float64)
         self.shape = tuple(self.mean.shape)
         self._mean = Constant(self.mean)
+
+    def score(self, sde: IsotropicSDE) -> KnownScore:
+        # affine in x, and 0 at the mean
+        def product(x: Any, t: Any, v: Any) -> Any:
+            return self._score(over(sde.alpha(t), v, len(self.shape)) * self._mean.like(v) + v, t, sde)
+
+        return KnownScore(lambda x, t: self._score(x, t, sde), product)
+
+    @abstractmethod
+    def _score(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+        """∇ log p(x, t)."""
 
     @abstractmethod
     def _covary(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -82,12 +93,9 @@ class Diagonalised(Normal):
         y, variance, xp = self._rotated(x, t, sde)
         return -0.5 * xp.sum(y * y / variance + xp.log(2 * math.pi * variance), axis=self._trailing)
 
-    def score(self, sde: IsotropicSDE) -> Score:
-        def score(x: Any, t: Any) -> Any:
-            y, variance, xp = self._rotated(x, t, sde)
-            return self.axes._embed(-y / variance, xp)
-
-        return score
+    def _score(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+        y, variance, xp = self._rotated(x, t, sde)
+        return self.axes._embed(-y / variance, xp)
 
     @property
     def _numbers(self) -> int:

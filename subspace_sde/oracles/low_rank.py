@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, over
+from ..arrays import over
 from ..backend import Constant
 from ..sdes import IsotropicSDE
 from ..subspaces import Identity, Subspace
@@ -82,12 +82,9 @@ class LowRankGaussian(Normal):
         volume = xp.sum(xp.log(2 * math.pi * split.variance), axis=-1) + xp.linalg.slogdet(split.small)[1][:, None]
         return xp.reshape(-0.5 * (square + volume), tuple(x.shape[: x.ndim - len(self.shape)]))
 
-    def score(self, sde: IsotropicSDE) -> Score:
-        def score(x: Any, t: Any) -> Any:
-            split, xp = self._split(x, t, sde)
-            return xp.reshape(-split.rest / split.variance, x.shape)
-
-        return score
+    def _score(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+        split, xp = self._split(x, t, sde)
+        return xp.reshape(-split.rest / split.variance, x.shape)
 
     @property
     def _numbers(self) -> int:

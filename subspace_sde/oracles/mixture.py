@@ -9,10 +9,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, device, over
+from ..arrays import device, over
 from ..sdes import IsotropicSDE
 from ..subspaces import Subspace
-from .base import BITS, Oracle, uniform
+from .base import BITS, KnownScore, Oracle, uniform
 
 
 class Mixture(Oracle):
@@ -51,17 +51,36 @@ class Mixture(Oracle):
         highest = xp.max(logs, axis=0)
         return highest + xp.log(xp.sum(xp.exp(logs - highest), axis=0))
 
-    def score(self, sde: IsotropicSDE) -> Score:
-        """∇ log p(x, t): the components' scores, weighted by their posteriors."""
+    def score(self, sde: IsotropicSDE) -> KnownScore:
+        """∇ log p(x, t): the components' scores s_i, weighted by their posteriors w_i.
+
+        Its Jacobian is that of the components, Σ w_i J_i, and the covariance of their scores, Σ w_i s_i s_iᵀ − s sᵀ.
+        """
         component_scores = [c.score(sde) for c in self.components]
 
-        def score(x: Any, t: Any) -> Any:
+        def weighted(x: Any, t: Any) -> list[tuple[Any, Any]]:
             logs, xp = self._joint(x, t, sde)
             weights = xp.exp(logs - xp.max(logs, axis=0))
             weights = weights / xp.sum(weights, axis=0)
-            return sum(over(w, x, len(self.shape)) * s(x, t) for w, s in zip(weights, component_scores))
+            return [(over(w, x, len(self.shape)), s(x, t)) for w, s in zip(weights, component_scores)]
 
-        return score
+        def score(x: Any, t: Any) -> Any:
+            return sum(w * s for w, s in weighted(x, t))
+
+        def product(x: Any, t: Any, v: Any) -> Any:
+            parts = weighted(x, t)
+            mean = sum(w * s for w, s in parts)
+            found = sum(
+                w * (each.vjp(x, t, v) + (s - mean) * self._inner(s - mean, v))
+                for (w, s), each in zip(parts, component_scores)
+            )
+            return found
+
+        return KnownScore(score, product)
+
+    def _inner(self, a: Any, b: Any) -> Any:
+        xp = array_api_compat.array_namespace(a)
+        return xp.sum(a * b, axis=tuple(range(-len(self.shape), 0)), keepdims=True)
 
     @property
     def _numbers(self) -> int:
