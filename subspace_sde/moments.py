@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from hashlib import sha256
 from itertools import chain
-from math import prod
 from operator import add
 from typing import Any, Self, TypeVar
 
@@ -23,9 +22,9 @@ from scipy.linalg import get_blas_funcs
 from .arrays import batches, namespace, on_host
 from .backend import backend_of
 from .oracles import DCTGaussian, Gaussian, dct_basis
-from .subspaces import Identity, PatchBasis
+from .subspaces import Identity
 from .subspaces.base import sizes
-from .subspaces.patches import edges_of
+from .subspaces.patches import Tiling
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
 _CACHED = 1024  # of them, centred at a time: a matrix product is at its fastest then, and memory used again
@@ -273,14 +272,13 @@ class PatchCovariance(Covariance):
     """
 
     def __init__(self, shape: Sequence[int], patch: int | Sequence[int]) -> None:
-        self.patch = edges_of(patch, len(tuple(shape)))
-        numbers = prod(tuple(shape)[: -len(self.patch)]) * prod(self.patch)
-        self._whole = PatchBasis(shape, self.patch, np.eye(numbers))  # its coordinates are the patches themselves
-        super().__init__(shape, (numbers,))
+        self._tiling = Tiling(shape, patch)
+        self.patch = self._tiling.patch
+        super().__init__(shape, (self._tiling.numbers,))
 
     def _features(self, x: Any, xp: Any) -> Any:
-        cut = xp.moveaxis(self._whole._restrict(as_float64(x, xp), xp), 1, -1)
-        return xp.reshape(cut, (-1, cut.shape[-1]))
+        columns = self._tiling.cut(as_float64(x, xp), xp)
+        return xp.reshape(xp.matrix_transpose(columns), (-1, self._tiling.numbers))
 
     def gaussian(self, center: bool = True) -> Gaussian:
         """The Gaussian of a patch, over vectors; refusals as of `Covariance.gaussian`, a patch counting as a sample."""

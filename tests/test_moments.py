@@ -240,6 +240,13 @@ def test_patches_are_those_of_the_patch_basis():
     np.testing.assert_allclose(second_moment(coordinates, False), expected, rtol=1e-10)
 
 
+def test_statistics_of_large_patches_are_made_without_a_matrix():
+    moments = PatchCovariance((3, 1024, 1024), 512)
+    assert moments.patch == (512, 512)
+    with pytest.raises(ValueError, match="the patch of 3 does not divide axis -2 of length 4"):
+        PatchCovariance(SHAPE, 3)
+
+
 def test_refusals(kind):
     make, _ = kind
     with pytest.raises(ValueError, match="no data"):

@@ -39,49 +39,28 @@ class PatchBasis(Subspace):
     """
 
     def __init__(self, shape: Sequence[int], patch: int | Sequence[int], matrix: Any) -> None:
-        ambient = sizes("shape", shape)
-        self.patch = edges_of(patch, len(ambient))
-        if not 1 <= len(self.patch) <= len(ambient):
-            raise ValueError(f"patch must be one number or one for each of the last axes of {ambient}, got {patch}")
-        self._leading = ambient[: len(ambient) - len(self.patch)]
-        tiled = ambient[len(self._leading) :]
-        for i, (p, n) in enumerate(zip(self.patch, tiled), start=-len(tiled)):
-            if n % p:
-                raise ValueError(
-                    f"the patch of {p} does not divide axis {i} of length {n}: take another, or crop the arrays"
-                )
-        self._grid = tuple(n // p for n, p in zip(tiled, self.patch))
+        self._tiling = tiling = Tiling(shape, patch)
+        self.patch = tiling.patch
         u, eps = as_float64(matrix)
-        rows = prod(self._leading) * prod(self.patch)
-        if u.shape[0] != rows:
+        if u.shape[0] != tiling.numbers:
             raise ValueError(
-                f"a patch of shape {(*self._leading, *self.patch)} holds {rows} numbers, "
-                f"but the matrix has {u.shape[0]} rows"
+                f"a patch of shape {tiling.edges} holds {tiling.numbers} numbers, but the matrix has {u.shape[0]} rows"
             )
         self._u = Constant(orthonormal(u, eps, "the columns of the matrix"))
-        super().__init__(ambient, (u.shape[1], *self._grid))
+        super().__init__(tiling.shape, (u.shape[1], *tiling.grid))
 
     def _restrict(self, x: Any, xp: Any) -> Any:
-        batch = tuple(x.shape[: x.ndim - len(self.ambient_shape)])
-        tiles = [n for pair in zip(self._grid, self.patch) for n in pair]
-        blocks = xp.reshape(x, (*batch, prod(self._leading), *tiles))
-        # (*batch, channels, grid, patch, grid, patch, ...) to (*batch, channels, patch, ..., grid, ...)
-        i, k = len(batch) + 1, len(self.patch)
-        blocks = xp.permute_dims(blocks, (*range(i), *range(i + 1, i + 2 * k, 2), *range(i, i + 2 * k, 2)))
-        columns = xp.reshape(blocks, (*batch, self._u.value.shape[0], prod(self._grid)))
-        return xp.reshape(xp.matmul(xp.matrix_transpose(self._u.like(x)), columns), (*batch, *self.shape))
+        z = xp.matmul(xp.matrix_transpose(self._u.like(x)), self._tiling.cut(x, xp))
+        return xp.reshape(z, (*z.shape[:-1], *self._tiling.grid))
 
     def _embed(self, z: Any, xp: Any) -> Any:
         batch = tuple(z.shape[: z.ndim - len(self.shape)])
-        columns = xp.matmul(self._u.like(z), xp.reshape(z, (*batch, self.shape[0], prod(self._grid))))
-        blocks = xp.reshape(columns, (*batch, prod(self._leading), *self.patch, *self._grid))
-        i, k = len(batch) + 1, len(self.patch)
-        blocks = xp.permute_dims(blocks, (*range(i), *[i + a for j in range(k) for a in (k + j, j)]))
-        return xp.reshape(blocks, (*batch, *self.ambient_shape))
+        columns = xp.reshape(z, (*batch, self.shape[0], prod(self._tiling.grid)))
+        return self._tiling.join(xp.matmul(self._u.like(z), columns), xp)
 
     def captured(self, axes: Subspace) -> Matrix:
         # Σ over the patches of vᵀMv, M = UUᵀ of one patch: where v is a product over the axes, so is the sum of vvᵀ
-        vectors, edges, u = axes.axis_matrices(), (*self._leading, *self.patch), self._u.value
+        vectors, edges, u = axes.axis_matrices(), self._tiling.edges, self._u.value
         if vectors is None or len(u) > _MOST_SQUARED:
             return super().captured(axes)
         pairs = [i + k for i in range(len(edges)) for k in (0, len(edges))]
@@ -105,6 +84,56 @@ class PatchBasis(Subspace):
         if isinstance(outer, PatchBasis) and outer.patch == self.patch:
             return PatchBasis(outer.shape, (1,) * len(self.patch), outer._u.value.T @ self._u.value)
         return super()._within(outer)
+
+
+class Tiling:
+    """How arrays are cut into patches, and put together again: all leading axes times a patch over the last ones.
+
+    Parameters
+    ----------
+    shape, patch: those of `PatchBasis`, with its refusals.
+
+    Attributes
+    ----------
+    shape: of the arrays.
+    patch, grid: edges of a patch, and how many there are, along the last axes.
+    edges: the shape of what a patch holds, the leading axes first.
+    numbers: how many that is.
+    """
+
+    def __init__(self, shape: Sequence[int], patch: int | Sequence[int]) -> None:
+        self.shape: Shape = sizes("shape", shape)
+        self.patch: Shape = edges_of(patch, len(self.shape))
+        if not 1 <= len(self.patch) <= len(self.shape):
+            raise ValueError(f"patch must be one number or one for each of the last axes of {self.shape}, got {patch}")
+        self._leading = self.shape[: len(self.shape) - len(self.patch)]
+        tiled = self.shape[len(self._leading) :]
+        for i, (p, n) in enumerate(zip(self.patch, tiled), start=-len(tiled)):
+            if n % p:
+                raise ValueError(
+                    f"the patch of {p} does not divide axis {i} of length {n}: take another, or crop the arrays"
+                )
+        self.grid: Shape = tuple(n // p for n, p in zip(tiled, self.patch))
+        self.edges: Shape = (*self._leading, *self.patch)
+        self.numbers = prod(self.edges)
+
+    def cut(self, x: Any, xp: Any) -> Any:
+        """``(*batch, *shape)`` to ``(*batch, numbers, places)``, a patch a column, flattened in C order."""
+        batch = tuple(x.shape[: x.ndim - len(self.shape)])
+        tiles = [n for pair in zip(self.grid, self.patch) for n in pair]
+        blocks = xp.reshape(x, (*batch, prod(self._leading), *tiles))
+        # (*batch, channels, grid, patch, grid, patch, ...) to (*batch, channels, patch, ..., grid, ...)
+        i, k = len(batch) + 1, len(self.patch)
+        blocks = xp.permute_dims(blocks, (*range(i), *range(i + 1, i + 2 * k, 2), *range(i, i + 2 * k, 2)))
+        return xp.reshape(blocks, (*batch, self.numbers, prod(self.grid)))
+
+    def join(self, columns: Any, xp: Any) -> Any:
+        """``(*batch, numbers, places)`` back to ``(*batch, *shape)``."""
+        batch = tuple(columns.shape[:-2])
+        blocks = xp.reshape(columns, (*batch, prod(self._leading), *self.patch, *self.grid))
+        i, k = len(batch) + 1, len(self.patch)
+        blocks = xp.permute_dims(blocks, (*range(i), *[i + a for j in range(k) for a in (k + j, j)]))
+        return xp.reshape(blocks, (*batch, *self.shape))
 
 
 def edges_of(patch: int | Sequence[int], ndim: int) -> Shape:
