@@ -139,6 +139,7 @@ def plan(
     Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or that is not
     positive and finite; TypeError for candidates that are no subspaces and limits that are no whole numbers.
 
+    >>> import numpy as np
     >>> from subspace_sde import VE, LowPass
     >>> from subspace_sde.closed_form import gaussian_divergence
     >>> from subspace_sde.oracles import DCTGaussian
@@ -173,11 +174,12 @@ def plan(
         raise ValueError(f"no candidate's sizes are multiples of {multiple_of}")
     times = {i: t for i in chosen if (t := _time(curves[i], measured[i], threshold)) is not None}
     if not times:
-        lowest = min(chosen, key=lambda i: measured[i].values[-1])
+        lowest = min(chosen, key=lambda i: min(measured[i].values))
+        smallest, last = min(measured[lowest].values), measured[lowest].values[-1]
+        dips = f" before {last:.3g}" if last > smallest else ""  # of a noisy curve, say
         raise ValueError(
-            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is "
-            f"{measured[lowest].values[-1]:.3g}, by {subspaces[lowest]!r} "
-            f"at the last t = {measured[lowest].times[-1]:g}"
+            f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is {smallest:.3g}, "
+            f"by {subspaces[lowest]!r}{dips} at the last t = {measured[lowest].times[-1]:g}"
         )
     whole = Identity(subspaces[0].ambient_shape)
     full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}

@@ -382,6 +382,11 @@ def test_refusals():
         match=r"no subspace meets the threshold 1e-05: the smallest D_F reached is 0.0001, by .* at the last t = ",
     ):
         plan([u], [curve], 1e-5)
+    dipping = DivergenceCurve((0.1, 0.5, 0.9), (1.0, 1e-4, 1e-2), sde=sde)
+    with pytest.raises(
+        ValueError, match=r"smallest D_F reached is 0\.0001, by LowPass\(.*\) before 0\.01 at the last t = 0\.9$"
+    ):
+        plan([u], [dipping], 1e-3)
     with pytest.raises(TypeError, match="one DivergenceCurve for each"):
         plan([u], [3.0], 1e-3)
     with pytest.raises(ValueError, match="max_levels must not be negative"):
