@@ -126,6 +126,8 @@ def batches(data: Any, size: int = 512) -> Iterator[Any]:
 
     A Dask array gives its chunks along the first axis, computed one at a time.
     """
+    if getattr(data, "ndim", 1) == 0:
+        raise ValueError("data are an array (N, *shape) or an iterable of batches, got a single number")
     if array_api_compat.is_dask_array(data):
         for i in range(data.numblocks[0]):  # not by their lengths, which Dask may not know
             yield data.blocks[i].compute()

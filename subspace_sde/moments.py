@@ -19,10 +19,9 @@ import array_api_compat
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from .arrays import batches, namespace, on_host
+from .arrays import batches, is_floating, namespace, on_host
 from .backend import backend_of
 from .oracles import DCTGaussian, Gaussian, dct_basis
-from .subspaces import Identity
 from .subspaces.base import sizes
 from .subspaces.patches import Tiling
 
@@ -66,8 +65,8 @@ class Moments(ABC):
             for part in batches(batch):
                 self.update(part)
             return self
-        Identity(self.shape).restrict(batch)  # checks
         xp, backend = namespace(batch), backend_of(batch)
+        self._check_batch(batch)
         with backend.no_grad():
             x = xp.reshape(batch, (-1, *self.shape))
             blocks = [self._features(x[start : start + _ROWS], xp) for start in range(0, int(x.shape[0]), _ROWS)]
@@ -144,6 +143,18 @@ class Moments(ABC):
     def _about(self) -> Any:
         return self.shape
 
+    def _check_batch(self, batch: Any) -> None:
+        found = tuple(batch.shape)[max(0, batch.ndim - len(self.shape)) :]
+        if found != self.shape:
+            raise ValueError(
+                f"this accumulator takes trailing shape {self.shape}, got {found}: "
+                "crop or scale all samples to one shape"
+            )
+        if not is_floating(batch):
+            raise ValueError(
+                f"statistics take floating-point numbers, got {batch.dtype}: convert first, pixels to [0, 1] say"
+            )
+
     def _check(self) -> None:
         if not self.count:
             raise ValueError("no data: nothing was taken in")
@@ -218,7 +229,7 @@ class Covariance(Moments):
     def _add(self, parts: Iterable[Any], xp: Any, weight: float = 1.0) -> None:
         single = None
         for y in parts:
-            self.single |= y.dtype != xp.float64
+            self.single |= bool(xp.finfo(y.dtype).eps > np.finfo(np.float64).eps)
             if not on_host(y):
                 super()._add([y], xp, weight)
                 continue
@@ -372,7 +383,7 @@ def _mean(y: Any, xp: Any) -> np.ndarray[Any, Any]:
 def _rows(x: Any) -> np.ndarray[Any, Any]:
     """An array on the host, of any library, as rows that lie one behind the other, float32 or float64."""
     rows = x if isinstance(x, np.ndarray) else backend_of(x).to_numpy(x)
-    return np.ascontiguousarray(rows, dtype=np.float64 if rows.dtype == np.float64 else np.float32)
+    return np.ascontiguousarray(rows, dtype=np.float32 if rows.dtype.itemsize <= 4 else np.float64)
 
 
 def _gram(

@@ -94,6 +94,8 @@ def randomised_pca(
     """
     if passes < 2:
         raise ValueError(f"randomised PCA needs at least 2 passes over the data, got {passes}")
+    if oversampling < 0:
+        raise ValueError(f"oversampling must not be negative, got {oversampling}")
     if isinstance(data, Iterator):
         raise ValueError("randomised PCA reads the data several times: give an array or a list of batches, no iterator")
     first = accumulate(_Mean, data)

@@ -147,6 +147,22 @@ def test_a_mean_that_the_dtype_rounds_loses_no_digits(mean, dtype):
     )
 
 
+def test_longdouble_loses_no_digits():
+    x = (1 + 1e-6 * np.random.default_rng(0).standard_normal((1000, 3))).astype(np.longdouble)
+    moments = Covariance((3,)).update(x)
+    np.testing.assert_allclose(moments.result().diagonal(), x.astype(np.float64).var(axis=0), rtol=1e-9)
+    assert not moments.single
+
+
+def test_samples_of_mixed_sizes_are_named():
+    with pytest.raises(ValueError, match=r"trailing shape \(4,\), got \(3,\): crop or scale all samples to one shape"):
+        accumulate(Covariance, [np.ones((5, 4)), np.ones((5, 3))])
+    with pytest.raises(ValueError, match=r"trailing shape \(2, 4, 6\), got \(6,\)"):
+        Covariance(SHAPE).update(np.ones(6))
+    with pytest.raises(ValueError, match=r"statistics take floating-point numbers, got uint8: convert first"):
+        accumulate(Covariance, np.ones((5, 4), dtype=np.uint8))
+
+
 def test_float32_data_of_low_rank_make_a_gaussian():
     x = np.random.default_rng(0).standard_normal((100, 10)) @ np.random.default_rng(1).standard_normal((10, 300))
     normal = Covariance((300,)).update(x.astype(np.float32)).gaussian()

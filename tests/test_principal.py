@@ -143,7 +143,15 @@ def test_refusals(function):
         function([], 2)
 
 
+def test_a_single_number_is_no_data():
+    for function in (pca, randomised_pca):
+        with pytest.raises(ValueError, match=r"data are an array \(N, \*shape\) or .*, got a single number"):
+            function(np.ones(()), 1)
+
+
 def test_refusals_of_randomised_pca():
+    with pytest.raises(ValueError, match="oversampling must not be negative, got -3"):
+        randomised_pca(np.random.default_rng(0).standard_normal((20, 5)), 4, oversampling=-3)
     with pytest.raises(ValueError, match="reads the data several times"):
         randomised_pca(iter([data()]), 2)
     with pytest.raises(ValueError, match=re.escape("at least 2 passes over the data, got 1")):
