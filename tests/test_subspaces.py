@@ -356,6 +356,13 @@ def test_spanning_has_the_span_of_every_prefix(data):
     assert np.all(np.sum(u * vectors, axis=0) > 0)  # each column points the way of its vector
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e308])
+def test_spanning_takes_vectors_of_any_length(size):
+    vectors = np.asarray([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(Basis.spanning(vectors * [size, 1.0]).matrix(), Basis.spanning(vectors).matrix())
+    np.testing.assert_allclose(Basis.spanning(vectors[:, :1] * size).matrix()[:, 0], [0.5**0.5, 0.5**0.5, 0])
+
+
 def test_a_float32_basis_is_orthonormal_in_float64():
     """Otherwise the bases that a torch user has at hand would not nest."""
     u = torch.linalg.qr(torch.asarray(normal(0, 20, 8)).to(torch.float32))[0]

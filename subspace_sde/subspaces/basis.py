@@ -56,6 +56,7 @@ class Basis(Subspace):
         Raises ValueError where the columns are not linearly independent.
         """
         v, eps = as_float64(vectors)
+        v = v / np.where((largest := np.abs(v).max(axis=0)) > 0, largest, 1.0)  # or 1e±200 could not be squared
         lengths = np.linalg.norm(v, axis=0)
         q, r = np.linalg.qr(v / np.where(lengths > 0, lengths, 1.0))
         least = min(eps * max(v.shape), eps**0.5)
