@@ -77,8 +77,8 @@ def candidates(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subsp
     found = {name: subspace_named(name, shape) for name in names} | standard(shape)
     found = {k: u for k, u in found.items() if not any(n % multiple_of for n in u.shape[1:])}
     if not found:
-        hint = ": give a smaller multiple_of" if edge > 1 else ""
-        raise ValueError(
-            f"images of {shape[1]} × {shape[2]} have no smaller size whose edges are multiples of {multiple_of}{hint}"
-        )
+        why = ": their short edge has but one pixel"
+        if edge > 1:
+            why = f" whose edges are multiples of {multiple_of}: give a smaller multiple_of"
+        raise ValueError(f"images of {shape[1]} × {shape[2]} have no smaller size{why}")
     return found

@@ -328,5 +328,5 @@ def test_images_without_variation_are_refused():
         analyse(Images("one", same[:1], same[:1]))
     same[3, 0, 0, 0] = 8  # a single pixel of a single image is enough
     assert analyse(Images("almost", same, same[:1])).rows
-    with pytest.raises(ValueError, match="images of 1 × 9 have no smaller size"):
+    with pytest.raises(ValueError, match="images of 1 × 9 have no smaller size: their short edge has but one pixel"):
         analyse(smooth(20, 1, 9), multiple_of=1)
