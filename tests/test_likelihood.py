@@ -65,7 +65,9 @@ def scores_of(process, law, kind=Known):
 
 
 def plain(law, sde):
-    return law.score(sde)
+    """Without a derivative of its own."""
+    score = law.score(sde)
+    return lambda x, t: score(x, t)
 
 
 def power(matrix, exponent):
