@@ -26,7 +26,8 @@ class Solver(Protocol):
     ) -> Iterator[tuple[float, Any]]:
         """From x at times[0], (batch, *shape), yield (s, x(s)) at later ones of `times` in turn, the last at the end.
 
-        `times` are floats and decrease; the score is called with t a float.
+        `times` are floats, and decrease (or increase, where a likelihood follows the ODE upwards); the score is called
+        with t a float.
         """
 
 
