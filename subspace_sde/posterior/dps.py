@@ -20,7 +20,7 @@ class DPS(Guidance):
     DPS(weight=0.5)
     """
 
-    def variance(self, t: float, sde: IsotropicSDE) -> float:
+    def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:
         return 0.0
 
     def check(self, observation: Observation) -> None:

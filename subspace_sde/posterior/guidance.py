@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..sdes import IsotropicSDE
 from ..solvers import Solver
 from .method import Differentiable, Method, Prepared
 from .view import Reduction, View
@@ -33,19 +32,20 @@ class Guidance(Method):
 
     def prepare(self, view: View, score: Differentiable, solver: Solver, rows: slice) -> Prepared:
         sde = view.process.sde
-        likelihood = view.reduced(self.variance(view.process.ends(view.level)[0], sde))
-        return Prepared(_Guided(self, likelihood, score, sde, rows), solver, self)
+        likelihood = view.reduced(self.variance(view.process.ends(view.level)[0], sde, view.coordinates))
+        return Prepared(_Guided(self, likelihood, score, view, rows), solver, self)
 
 
 class _Guided:
     def __init__(
-        self, method: Guidance, likelihood: View | Reduction, score: Differentiable, sde: IsotropicSDE, rows: slice
+        self, method: Guidance, likelihood: View | Reduction, score: Differentiable, view: View, rows: slice
     ) -> None:
-        self._method, self._likelihood, self._score, self._sde, self._rows = method, likelihood, score, sde, rows
+        self._method, self._likelihood, self._score, self._rows = method, likelihood, score, rows
+        self._sde, self._level = view.process.sde, view.coordinates
 
     def __call__(self, x: Any, t: float) -> Any:
         s, alpha, variance = self._score(x, t), float(self._sde.alpha(t)), float(self._sde.sigma(t)) ** 2
         clean = (x + variance * s) / alpha
-        pulled = self._likelihood.pull(clean, self._method.variance(t, self._sde), self._rows)
+        pulled = self._likelihood.pull(clean, self._method.variance(t, self._sde, self._level), self._rows)
         back = (pulled + variance * self._score.vjp(x, t, pulled)) / alpha
         return s + self._method.weight * back

@@ -35,8 +35,11 @@ class Method(ABC):
     """A way to sample x(0) given y, stage by stage."""
 
     @abstractmethod
-    def variance(self, t: float, sde: IsotropicSDE) -> float:
-        """r² of N(D, r² I), what the method takes x_k(0) for, given x_k(t); not decreasing in t."""
+    def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:
+        """r² of N(D, r² I), what the method takes x(0) for given x(t), in the coordinates of `level`.
+
+        It must not decrease in t. A stage in full dimension runs in those of level 0.
+        """
 
     @abstractmethod
     def prepare(self, view: View, score: Differentiable, solver: Solver, rows: slice) -> Prepared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 from ..sdes import IsotropicSDE
 from .guidance import Guidance
@@ -13,23 +14,30 @@ class PiGDM(Guidance):
 
     Parameters
     ----------
-    variance: v, of the data's entries; 1 in Song et al.
+    variance: v, of the data's entries, 1 in Song et al.; or one for each level, of its coordinates, which gather
+        variance as they become fewer: that of the entries times n_0/n_k for smooth data.
     weight: of the likelihood's score; 1 is Bayes' rule.
 
+    Raises ValueError for a variance or a weight that is none, or fewer variances than levels.
+
     >>> from subspace_sde import VE
-    >>> PiGDM(0.25).variance(0.0, VE()) < 1e-4 < 0.2499 < PiGDM(0.25).variance(1.0, VE())
-    True
+    >>> method = PiGDM([0.25, 0.8])
+    >>> round(method.variance(1.0, VE()), 3), round(method.variance(1.0, VE(), level=1), 3)
+    (0.25, 0.8)
     """
 
-    def __init__(self, variance: float = 1.0, weight: float = 1.0) -> None:
+    def __init__(self, variance: float | Sequence[float] = 1.0, weight: float = 1.0) -> None:
         super().__init__(weight)
-        if not 0 < variance < math.inf:
+        self._each = not isinstance(variance, (int, float))
+        self._prior = tuple(float(v) for v in variance) if isinstance(variance, Iterable) else (float(variance),)
+        if not self._prior or not all(0 < v < math.inf for v in self._prior):
             raise ValueError(f"the variance of the data must be positive and finite, got {variance}")
-        self._prior = float(variance)
 
-    def variance(self, t: float, sde: IsotropicSDE) -> float:
-        noise = float(sde.sigma(t)) ** 2
-        return self._prior * noise / (float(sde.alpha(t)) ** 2 * self._prior + noise)
+    def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:
+        if self._each and level >= len(self._prior):
+            raise ValueError(f"level {level} needs a variance of its own, but only {len(self._prior)} were given")
+        prior, noise = self._prior[level if self._each else 0], float(sde.sigma(t)) ** 2
+        return prior * noise / (float(sde.alpha(t)) ** 2 * prior + noise)
 
     def __repr__(self) -> str:
-        return f"PiGDM(variance={self._prior:g}, weight={self.weight:g})"
+        return f"PiGDM(variance={list(self._prior) if self._each else self._prior[0]}, weight={self.weight:g})"

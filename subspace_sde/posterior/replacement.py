@@ -17,6 +17,7 @@ from ..sdes import IsotropicSDE
 from ..solvers import Solver
 from ..solvers.base import Draw
 from .method import Differentiable, Method, Prepared
+from .observation import Observation
 from .pigdm import PiGDM
 from .view import Determined, View
 
@@ -34,7 +35,7 @@ class Replacement(Method):
     least: the share of what y sees on a level that it must determine there; with less, `otherwise` runs the stage.
 
     >>> Replacement()
-    Replacement(otherwise=PiGDM(variance=1, weight=1), least=0.5)
+    Replacement(otherwise=PiGDM(variance=1.0, weight=1), least=0.5)
     """
 
     def __init__(self, otherwise: Method | None = None, least: float = 0.5) -> None:
@@ -43,8 +44,11 @@ class Replacement(Method):
         self.otherwise = PiGDM() if otherwise is None else otherwise
         self.least = float(least)
 
-    def variance(self, t: float, sde: IsotropicSDE) -> float:
-        return self.otherwise.variance(t, sde)
+    def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:
+        return self.otherwise.variance(t, sde, level)
+
+    def check(self, observation: Observation) -> None:
+        self.otherwise.check(observation)
 
     def prepare(self, view: View, score: Differentiable, solver: Solver, rows: slice) -> Prepared:
         found = view.determined

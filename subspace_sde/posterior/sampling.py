@@ -114,7 +114,7 @@ def sample_posterior(
             if full:
                 return x
             t = grids[k][0]
-            clean, variance = denoiser(scores[k + 1], process.sde)(x, t), ways[k + 1].variance(t, process.sde)
+            clean, variance = denoiser(scores[k + 1], process.sde)(x, t), ways[k + 1].variance(t, process.sde, k + 1)
             return views[k + 1].inject(x, clean, variance, noise, rows)
 
         return enter

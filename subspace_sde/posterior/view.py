@@ -42,6 +42,7 @@ class View:
 
     Attributes
     ----------
+    coordinates: the level in whose coordinates x is; 0 in full dimension. So many steps hide the rest of it.
     shape: of the stage's x.
     """
 
@@ -49,18 +50,18 @@ class View:
         self, process: SubspaceSDE, observation: Observation, level: int, full: bool = False, largest: int = 4096
     ) -> None:
         self.process, self.observation, self.level, self.full = process, observation, level, full
-        self._hidden = 0 if full else level  # so many steps lie between x and the full space
-        self.shape = process.shape(self._hidden)
+        self.coordinates = 0 if full else level
+        self.shape = process.shape(self.coordinates)
         whole = observation.measurement
-        self.measurement = whole @ process.subspaces[level] if self._hidden else whole
-        self._dense = 0 < self._hidden and process.subspaces[level].dim <= largest
+        self.measurement = whole @ process.subspaces[level] if self.coordinates else whole
+        self._dense = 0 < self.coordinates and process.subspaces[level].dim <= largest
         self._reductions: dict[float, Reduction] = {}
 
     @cached_property
     def y(self) -> Any:
         """y less what the means of the hidden complements contribute, (num or 1, *measurement.shape)."""
         y, mean = self.observation.y, self.process.mean
-        if mean is None or not self._hidden:
+        if mean is None or not self.coordinates:
             return y
         hidden = backend_of(y).from_numpy(self.process.subspaces[self.level].reject(mean), y)
         return y - self.observation.measurement.apply(hidden)
@@ -73,7 +74,7 @@ class View:
 
     def solve(self, y: Any, variance: float) -> Any:
         """S(r²)⁻¹ y, by conjugate gradients."""
-        weights = self.process.complement_variances[: self._hidden]
+        weights = self.process.complement_variances[: self.coordinates]
         return self._solve(y, self.observation.noise**2, weights, variance)
 
     def reduced(self, least: float) -> View | Reduction:
@@ -103,13 +104,13 @@ class View:
         y, observation = self.observation.y, self.observation
         xp = array_api_compat.array_namespace(y)
         smallest = observation.pseudo_inverse(y)
-        if not self._hidden:
+        if not self.coordinates:
             whole = observation.measurement
             return Determined(lambda x: observation.pseudo_inverse(whole._apply(x, xp)), smallest, 1.0)
         if not self._dense:
             return None
         # U_kᵀ Q U_k, with Q = Aᵀ(AAᵀ)⁺A onto the row space: its eigenvectors of eigenvalue 1 are the z with U_k z in it
-        values, vectors = xp.linalg.eigh(self.information(0.0, (1.0,) * self._hidden, 1.0))
+        values, vectors = xp.linalg.eigh(self.information(0.0, (1.0,) * self.coordinates, 1.0))
         seen = backend_of(values).to_numpy(values)
         count = int(np.sum(seen > 1 - float(xp.finfo(y.dtype).eps) ** 0.6))
         if not count:
@@ -152,9 +153,9 @@ class View:
         whole, xp = self.observation.measurement, array_api_compat.array_namespace(y)
 
         def covariance(u: Any) -> Any:
-            if not self._hidden:
+            if not self.coordinates:
                 return floor * u + variance * whole._gram(u, xp)
-            spread = _weigh(self.process, self._hidden, whole._adjoint(u, xp), weights, variance)
+            spread = _weigh(self.process, self.coordinates, whole._adjoint(u, xp), weights, variance)
             return floor * u + whole._apply(spread, xp)
 
         return conjugate_gradients(covariance, y, len(whole.shape), self.observation.iterations)
