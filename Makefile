@@ -56,6 +56,7 @@ bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.solver_orders
 	$(BIN)/python -m benchmarks.solver_costs
 	$(BIN)/python -m benchmarks.sampling
+	$(BIN)/python -m benchmarks.likelihood
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
