@@ -47,8 +47,8 @@ class Backend(Protocol):
     def jvp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
         """``function(x)`` and its derivative along `v`."""
 
-    def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
-        """``function(x)`` and `v` times its Jacobian."""
+    def vjp(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
+        """``function(x)``, and what gives v times its Jacobian at x for any v, as often as it is asked."""
 
     def integrate(
         self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float

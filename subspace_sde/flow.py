@@ -176,8 +176,8 @@ class DifferentiableScore:
     def __init__(self, score: Score, level: int, size: int, like: Any, condition: Any = None) -> None:
         self._score, self._level, self._size, self._condition = score, level, size, condition
         self.evaluations = 0
-        backend, self._own = backend_of(like), getattr(score, "vjp", None)
-        self._derivative = backend.vjp if _differentiates_backwards(like) else backend.jvp
+        self._backend, self._own = backend_of(like), getattr(score, "vjp", None)
+        self._backwards = _differentiates_backwards(like)
 
     def __call__(self, x: Any, t: float) -> Any:
         self.evaluations += x.shape[0] // self._size if self._size else 1
@@ -185,14 +185,18 @@ class DifferentiableScore:
         check_score(s, x, f"the score of level {self._level}")
         return s
 
-    def product(self, x: Any, t: float, v: Any) -> tuple[Any, Any]:
-        """s(x, t), and a w with ⟨v, w⟩ = vᵀ J v, J the Jacobian of s at x: Jᵀv, or Jv."""
-        if self._own is None:
-            found: tuple[Any, Any] = self._derivative(lambda y: self(y, t), x, v)
-            return found
-        w = self._own(x, t, v, *self._more(x))
-        check_score(w, x, f"the method vjp of the score of level {self._level}")
-        return self(x, t), w
+    def products(self, x: Any, t: float, vectors: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """s(x, t), and for each v a w with ⟨v, w⟩ = vᵀ J v, J the Jacobian of s at x: Jᵀv, or Jv."""
+        if self._own is not None:
+            s, found = self(x, t), [self._own(x, t, v, *self._more(x)) for v in vectors]
+            for w in found:
+                check_score(w, x, f"the method vjp of the score of level {self._level}")
+            return s, found
+        if self._backwards:
+            s, pull_back = self._backend.vjp(lambda y: self(y, t), x)
+            return s, [pull_back(v) for v in vectors]
+        both = [self._backend.jvp(lambda y: self(y, t), x, v) for v in vectors]
+        return both[0][0], [w for _, w in both]
 
     def _more(self, x: Any) -> tuple[Any, ...]:
         if self._condition is None:
@@ -205,7 +209,7 @@ class DifferentiableScore:
 def _differentiates_backwards(like: Any) -> bool:
     one = namespace(like).ones((1,), dtype=like.dtype, device=device(like))
     try:
-        backend_of(like).vjp(lambda y: y, one, one)
+        backend_of(like).vjp(lambda y: y, one)
     except ValueError:  # numpy's, which says so
         return False
     return True

@@ -333,13 +333,13 @@ class Checked:
         check_score(s, x, f"the score of level {self._level}")
         return s
 
-    def vjp(self, x: Any, t: float, v: Any) -> Any:
-        """v times the Jacobian of the score at (x, t), by the score's own method `vjp` where it has one."""
+    def linearised(self, x: Any, t: float) -> tuple[Any, Callable[[Any], Any]]:
+        """The score at (x, t), and what gives v times its Jacobian: its own method ``vjp(x, t, v)`` if it has one."""
         own = getattr(self._score, "vjp", None)
         if own is None:
-            return backend_of(x).vjp(lambda y: self(y, t), x, v)[1]
-        self.calls += 1
-        return own(x, t, v, *self._more)
+            found: tuple[Any, Callable[[Any], Any]] = backend_of(x).vjp(lambda y: self(y, t), x)
+            return found
+        return self(x, t), lambda v: own(x, t, v, *self._more)
 
 
 class _Guard:

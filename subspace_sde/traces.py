@@ -59,7 +59,7 @@ class Exact:
             unit = xp.eye(m, n, k=start, dtype=x.dtype, device=array_api_compat.device(x))
             unit = xp.broadcast_to(xp.reshape(unit, (m, 1, *shape)), (m, size, *shape))
             many = xp.reshape(xp.broadcast_to(x, (m, *x.shape)), (m * size, *shape))
-            value, w = score.product(many, t, xp.reshape(unit, (m * size, *shape)))
+            value, (w,) = score.products(many, t, [xp.reshape(unit, (m * size, *shape))])
             s = value[:size] if s is None else s
             parts = xp.reshape(xp.reshape(w, (m, size, *shape)) * unit, (m, size, n))
             traces.append(xp.sum(xp.sum(parts, axis=-1), axis=0))
@@ -103,12 +103,10 @@ class Hutchinson:
         return self.distribution(noise.normal((self.draws, *shape)))
 
     def estimate(self, score: DifferentiableScore, x: Any, t: float, probes: Any) -> tuple[Any, Any]:
-        xp, s, traces = array_api_compat.array_namespace(x), None, []
-        for i in range(self.draws):
-            v = probes[:, i, ...]
-            s, w = score.product(x, t, v)
-            traces.append(inner(v, w))
-        return s, xp.stack(traces, axis=1)
+        vectors = [probes[:, i, ...] for i in range(self.draws)]
+        s, products = score.products(x, t, vectors)
+        xp = array_api_compat.array_namespace(x)
+        return s, xp.stack([inner(v, w) for v, w in zip(vectors, products)], axis=1)
 
 
 def inner(a: Any, b: Any) -> Any:

@@ -42,7 +42,7 @@ class NumpyBackend:
         step = np.finfo(np.float64).eps ** (1 / 3) * max(1.0, float(np.max(np.abs(x), initial=0.0))) / size
         return function(x), (function(x + step * v) - function(x - step * v)) / (2 * step)
 
-    def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
+    def vjp(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
         raise ValueError(
             "numpy cannot differentiate backwards: pass torch arrays, or a score with a method vjp(x, t, v)"
         )

@@ -39,9 +39,9 @@ class TorchBackend:
         value, derivative = torch.func.jvp(function, (x,), (v,))[:2]
         return value, derivative
 
-    def vjp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
+    def vjp(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
         value, pull_back = torch.func.vjp(function, x)[:2]
-        return value, pull_back(v)[0]
+        return value, lambda v: pull_back(v)[0]
 
     def integrate(
         self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float

@@ -44,8 +44,9 @@ class _Guided:
         self._sde, self._level = view.process.sde, view.coordinates
 
     def __call__(self, x: Any, t: float) -> Any:
-        s, alpha, variance = self._score(x, t), float(self._sde.alpha(t)), float(self._sde.sigma(t)) ** 2
+        alpha, variance = float(self._sde.alpha(t)), float(self._sde.sigma(t)) ** 2
+        s, pull_back = self._score.linearised(x, t)
         clean = (x + variance * s) / alpha
         pulled = self._likelihood.pull(clean, self._method.variance(t, self._sde, self._level), self._rows)
-        back = (pulled + variance * self._score.vjp(x, t, pulled)) / alpha
+        back = (pulled + variance * pull_back(pulled)) / alpha
         return s + self._method.weight * back

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +19,8 @@ class Differentiable(Protocol):
     def __call__(self, x: Any, t: Any) -> Any:
         """The score."""
 
-    def vjp(self, x: Any, t: float, v: Any) -> Any:
-        """v times the Jacobian of the score at (x, t)."""
+    def linearised(self, x: Any, t: float) -> tuple[Any, Callable[[Any], Any]]:
+        """The score at (x, t), and what gives v times its Jacobian there."""
 
 
 @dataclass(frozen=True)

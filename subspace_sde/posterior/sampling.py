@@ -74,8 +74,8 @@ def sample_posterior(
     largest: levels of at most so many coordinates get what they need of A as a matrix of their own size, once, and
         then compute nothing of full size; larger ones apply A at every evaluation.
 
-    An evaluation of a guided score counts twice, once for its derivative. With numpy arrays a score must have a method
-    ``vjp(x, t, v)`` for guidance; torch differentiates any score.
+    With each evaluation of a guided score goes one product with its derivative, backwards through the network on torch;
+    it is not counted. With numpy arrays a score must have a method ``vjp(x, t, v)`` for guidance.
 
     Raises
     ------
@@ -155,16 +155,18 @@ class _Full:
 
     def __init__(self, process: SubspaceSDE, scores: Sequence[Checked], k: int) -> None:
         self._whole, self._scores, self._k = process.full_score(scores, level=k), scores, k
+        self._process = process
         self._restrict = process.subspaces[k].restrict
         self._linear = SubspaceSDE(process.sde, process.subspaces, process.times, process.complement_variances)
 
     def __call__(self, x: Any, t: Any) -> Any:
         return self._whole(x, t)
 
-    def vjp(self, x: Any, t: float, v: Any) -> Any:
-        z, score = self._restrict(x), self._scores[self._k]
-        back = self._linear.full_score([lambda u, s: score.vjp(z, s, u)] * len(self._scores), level=self._k)
-        return back(v, t)
+    def linearised(self, x: Any, t: float) -> tuple[Any, Callable[[Any], Any]]:
+        s, pull_back = self._scores[self._k].linearised(self._restrict(x), t)
+        whole = self._process.full_score([lambda z, t: s] * len(self._scores), level=self._k)
+        back = self._linear.full_score([lambda u, t: pull_back(u)] * len(self._scores), level=self._k)
+        return whole(x, t), lambda v: back(v, t)
 
 
 def _check(process: SubspaceSDE, observation: Observation, num: Any) -> None:

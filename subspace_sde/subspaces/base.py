@@ -112,7 +112,7 @@ class Subspace(ABC):
         Raises ValueError where more than 2¹⁵ would have to be tried.
 
         >>> from subspace_sde import Downsampling
-        >>> Downsampling((2, 2), 2).captured(Identity((2, 2))).tolist()  # the mean of a block of four
+        >>> Downsampling((2, 2), 2).captured(Identity((2, 2))).round(9).tolist()  # the mean of a block of four
         [[0.25, 0.25], [0.25, 0.25]]
         """
         mine, theirs = self.axis_matrices(), axes.axis_matrices()
