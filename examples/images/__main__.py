@@ -10,85 +10,44 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+
+from .applications import app as applications
+from .options import (
+    Batch,
+    Channels,
+    Data,
+    Device,
+    Layers,
+    Levels,
+    Minutes,
+    Num,
+    Out,
+    Precision,
+    Rate,
+    Seed,
+    Size,
+    Steps,
+    Threshold,
+    Weights,
+    console,
+    named_levels,
+    read_images,
+    show_table,
+)
 
 app = typer.Typer(
     help="From a folder of images to a subspace diffusion that samples.\n\n"
     "The stages are analyse, train, divergence, sample and report; `run` does all of them, within a budget of time, "
-    "and goes on where it was stopped.",
+    "and goes on where it was stopped. The commands below them put the trained levels to use, and `report` shows "
+    "what they found.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[
-    str,
-    typer.Option(
-        help="`photos` (crops of photographs that ship with scikit-learn and scikit-image), a folder of images, an "
-        ".npz file, a .parquet file with an image column, or the name of a data set on the Hugging Face hub."
-    ),
-]
-Out = Annotated[Path, typer.Option(help="The folder of the run: everything is written there and found there again.")]
-Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32 without it).")]
-Seed = Annotated[int, typer.Option(help="Decides the training, the noise and the samples.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
-Levels = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--level",
-        help="full, lowpass:SIZE, downsampling:SIZE or that of a wavelet, db2:SIZE say; once for each level. Sensible "
-        "ones without it.",
-    ),
-]
-Weights = Annotated[Path | None, typer.Option(help="A folder of trained levels; --out without it.")]
-Threshold = Annotated[float, typer.Option(help="D_F at which a subspace may be used; smaller is safer and saves less.")]
-Minutes = Annotated[float, typer.Option(help="The longest that this stage may take.")]
-Channels = Annotated[str, typer.Option(help="Width of the U-Net at each resolution, each half the one before.")]
-Layers = Annotated[int, typer.Option(help="Residual blocks at each resolution.")]
-Batch = Annotated[int, typer.Option(help="Images in a batch, on each process.")]
-Rate = Annotated[float, typer.Option(help="Peak learning rate of AdamW.")]
-Precision = Annotated[str, typer.Option(help="Accelerate's mixed precision: no, bf16 or fp16.")]
-Num = Annotated[int, typer.Option(help="Samples of every plan.")]
-Steps = Annotated[int, typer.Option(help="Solver steps in all, shared among the levels.")]
-
-console = Console()
-
-
-def _images(data: str, size: int | None) -> Any:
-    from subspace_sde.images import load
-
-    with console.status(f"reading {data}"):
-        images = load(data, size)  # one split for every seed: what was held out once is held out always
-    console.print(f"{data}: {len(images.train)} training images of {images.shape}, {len(images.held_out)} held out")
-    return images
-
-
-def _levels(levels: list[str] | None, images: Any) -> list[str]:
-    from subspace_sde import NestedSubspaces
-    from subspace_sde.analysis import subspace_named
-
-    from .stages import default_levels, plans_of
-
-    chosen = list(dict.fromkeys(levels or default_levels(images.shape)))
-    # a wrong name, or sizes that do not nest, are refused before any work
-    found = {name: subspace_named(name, images.shape) for name in chosen}
-    for plan in plans_of(chosen).values():
-        if plan:
-            NestedSubspaces.from_subspaces([found[name] for name in plan])
-    return ["full", *(n for n in chosen if n != "full")]
-
-
-def _table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    table = Table(title=title, title_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
 
 def _show_divergence(found: dict[str, Any]) -> None:
-    _table(
+    show_table(
         f"from which t is D_F at most {found['threshold']:g}? ({found['images']} images)",
         ["subspace", "t"],
         [[n, f"{r['t']:.3f}" if r["t"] is not None else r["note"]] for n, r in found["levels"].items()],
@@ -96,7 +55,7 @@ def _show_divergence(found: dict[str, Any]) -> None:
 
 
 def _show_samples(found: dict[str, Any]) -> None:
-    _table(
+    show_table(
         f"sampling: {found['steps']} steps of {found['solver']}, {found['machine']}",
         ["plan", "times", "samples", "seconds per sample", "over full", "predicted", "pixels"],
         [
@@ -143,8 +102,8 @@ def analyse(
 
     from .stages import analyse as stage
 
-    images = _images(data, size)
-    show(stage(images, _levels(level, images), threshold, out), console)
+    images = read_images(data, size)
+    show(stage(images, named_levels(level, images), threshold, out), console)
 
 
 @app.command()
@@ -170,12 +129,12 @@ def train(
 
     On several GPUs: accelerate launch -m examples.images train ...
     """
-    images = _images(data, size)
+    images = read_images(data, size)
     recipe = _recipe(
         steps=steps, minutes=minutes, batch=batch, channels=channels, layers=layers, learning_rate=learning_rate,
         precision=precision, seed=seed,
     )  # fmt: skip
-    for name in _levels(level, images):
+    for name in named_levels(level, images):
         _train(name, images, recipe, out, data, device, half)
 
 
@@ -213,10 +172,10 @@ def divergence(
     from .report import plot_divergence
     from .stages import load_levels, measure_divergence, pick_device
 
-    images, place = _images(data, size), pick_device(device)
+    images, place = read_images(data, size), pick_device(device)
     full = load_levels(weights or out, ["full"], images.shape, place)["full"]
     found = measure_divergence(
-        images, full, _levels(level, images), threshold, out, count=count, minutes=minutes, seed=seed, device=place
+        images, full, named_levels(level, images), threshold, out, count=count, minutes=minutes, seed=seed, device=place
     )
     plot_divergence(found, out / "divergence.png")
     _show_divergence(found)
@@ -242,8 +201,8 @@ def sample(
     from .drawing import draw
     from .stages import load_levels, pick_device, read_json
 
-    images, place = _images(data, size), pick_device(device)
-    models = load_levels(weights or out, _levels(level, images), images.shape, place)
+    images, place = read_images(data, size), pick_device(device)
+    models = load_levels(weights or out, named_levels(level, images), images.shape, place)
     found = draw(
         images,
         models,
@@ -281,8 +240,8 @@ def report(
     from .report import write_report
     from .stages import load_levels, pick_device
 
-    images = _images(data, size)
-    models = load_levels(weights or out, _levels(level, images), images.shape, pick_device("cpu"))
+    images = read_images(data, size)
+    models = load_levels(weights or out, named_levels(level, images), images.shape, pick_device("cpu"))
     console.print(f"report: {write_report(images, models, out, seed)}")
 
 
@@ -322,8 +281,8 @@ def run(
     from .stages import analyse as analyse_stage
     from .stages import load_levels, measure_divergence, pick_device
 
-    images, place, method = _images(data, size), pick_device(device), _solver(solver)
-    levels = _levels(level, images)
+    images, place, method = read_images(data, size), pick_device(device), _solver(solver)
+    levels = named_levels(level, images)
     recipes = {
         name: _recipe(
             steps=steps, minutes=train_minutes * (0.5 if name == "full" else 0.5 / max(1, len(levels) - 1)),
@@ -347,6 +306,9 @@ def run(
     _show_divergence(measured)
     _show_samples(draw(images, models, measured, out, num, sample_steps, method, sample_minutes, seed, place))
     console.print(f"report: {write_report(images, models, out, seed)}")
+
+
+app.add_typer(applications)
 
 
 def main() -> None:

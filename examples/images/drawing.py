@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -23,7 +22,7 @@ from subspace_sde.scores import denoiser
 from subspace_sde.solvers import DDIM, DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector, Solver
 
 from .levels import Level
-from .stages import build_process, plans_of, seconds_per_evaluation, usable, write_json
+from .stages import build_process, folder_of, plans_of, seconds_per_evaluation, usable, write_json
 
 CHUNK = 32  # smaller batches leave the small networks waiting for their launches
 
@@ -85,8 +84,7 @@ def draw(
         "steps": steps, "solver": solver.value, "seed": seed, "chunk": chunk,
         "last chunk": num % chunk, "machine": machine(device),
     }  # fmt: skip
-    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-    kept = out / "chunks" / key
+    kept = folder_of(settings, out)
     if not (kept / "per-call.json").exists():
         write_json(kept / "per-call.json", seconds_per_evaluation(scores, shapes, chunk, device))
     per_call = json.loads((kept / "per-call.json").read_text())
@@ -107,7 +105,7 @@ def draw(
                 else:
                     bar.update(sum(grids[p]))
     result = _collect(kept, num, names, processes, per_call, steps)
-    result |= {"key": key, "solver": solver.value, "seed": seed, "batch": chunk, "machine": machine(device)}
+    result |= {"key": kept.name, "solver": solver.value, "seed": seed, "batch": chunk, "machine": machine(device)}
     write_json(out / "samples.json", result)
     for p in names:
         save_grid(load_samples(out, result, p)[:32], out / f"samples-{p}.png", zoom=3)

@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,30 @@ def found_again(path: Path, inputs: dict[str, Any]) -> Any:
     """What a stage wrote when it was made from the same `inputs`, or None."""
     content = json.loads(path.read_text()) if path.exists() else {}
     return content if content.get("inputs") == json.loads(json.dumps(inputs)) else None
+
+
+def kept(file: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The arrays in `file`; where it is missing they are computed, and written whole or not at all."""
+    if not file.exists():
+        arrays = compute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(file.stem + ".new.npz")
+        np.savez(fresh, **arrays)
+        os.replace(fresh, file)
+    with np.load(file) as found:
+        return dict(found)
+
+
+def summary(values: Any, reference: Any = 0.0) -> tuple[float, float | None]:
+    """The mean of values − reference, and its standard error; None for one value."""
+    differences = np.asarray(values, dtype=np.float64) - np.asarray(reference)
+    error = differences.std(ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else None
+    return float(differences.mean()), None if error is None else float(error)
+
+
+def folder_of(settings: dict[str, Any], out: Path) -> Path:
+    """The folder in which a stage keeps what it makes from these settings."""
+    return out / "chunks" / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
 def fingerprint(images: Images) -> str:
@@ -187,6 +212,52 @@ def build_process(images: Images, names: Sequence[str], divergence: dict[str, An
     nested = NestedSubspaces.from_subspaces(subspaces) if subspaces else NestedSubspaces([], ambient_shape=images.shape)
     times = [divergence["levels"][n]["t"] for n in names]
     return SubspaceSDE.fit(sde, nested, times, unit_batches(images.train))
+
+
+@dataclass(frozen=True)
+class Way:
+    """A plan that is ready to run.
+
+    Attributes
+    ----------
+    process: with its K subspaces and times.
+    models: the K + 1 levels, the full one first.
+    full: in full dimension (eq. 11), not in stages.
+    """
+
+    process: SubspaceSDE
+    models: list[Level]
+    full: bool
+
+    @property
+    def levels(self) -> list[str]:
+        """The names of the levels below the full one."""
+        return [level.name for level in self.models[1:]]
+
+    @property
+    def scores(self) -> list[Score]:
+        """s_0 … s_K."""
+        return [level.score for level in self.models]
+
+    @property
+    def settings(self) -> list[Any]:
+        """What it was made from."""
+        digests = [level.digest for level in self.models]
+        return [digests, self.process.times, self.process.complement_variances, self.full]
+
+
+def ways(images: Images, models: dict[str, Level], divergence: dict[str, Any]) -> dict[str, Way]:
+    """``full model``, and every plan whose levels meet the threshold ``staged`` and by ``eq. 11``."""
+    found = {}
+    for plan, names in plans_of(list(models)).items():
+        levels = usable(names, divergence, models["full"].sde)
+        if not levels and plan != "full":
+            continue
+        process = build_process(images, levels, divergence, models["full"].sde)
+        kinds = {f"{plan}, staged": False, f"{plan}, eq. 11": True} if levels else {"full model": False}
+        for name, full in kinds.items():
+            found[name] = Way(process, [models[n] for n in ["full", *levels]], full)
+    return found
 
 
 def load_levels(

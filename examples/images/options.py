@@ -1,0 +1,78 @@
+"""What several commands have in common: their options, the images they read, and the tables they print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="`photos` (crops of photographs that ship with scikit-learn and scikit-image), a folder of images, an "
+        ".npz file, a .parquet file with an image column, or the name of a data set on the Hugging Face hub."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The folder of the run: everything is written there and found there again.")]
+Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32 without it).")]
+Seed = Annotated[int, typer.Option(help="Decides the training, the noise and the samples.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
+Levels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--level",
+        help="full, lowpass:SIZE, downsampling:SIZE or that of a wavelet, db2:SIZE say; once for each level. Sensible "
+        "ones without it.",
+    ),
+]
+Weights = Annotated[Path | None, typer.Option(help="A folder of trained levels; --out without it.")]
+Threshold = Annotated[float, typer.Option(help="D_F at which a subspace may be used; smaller is safer and saves less.")]
+Minutes = Annotated[float, typer.Option(help="The longest that this stage may take.")]
+Channels = Annotated[str, typer.Option(help="Width of the U-Net at each resolution, each half the one before.")]
+Layers = Annotated[int, typer.Option(help="Residual blocks at each resolution.")]
+Batch = Annotated[int, typer.Option(help="Images in a batch, on each process.")]
+Rate = Annotated[float, typer.Option(help="Peak learning rate of AdamW.")]
+Precision = Annotated[str, typer.Option(help="Accelerate's mixed precision: no, bf16 or fp16.")]
+Num = Annotated[int, typer.Option(help="Samples of every plan.")]
+Steps = Annotated[int, typer.Option(help="Solver steps in all, shared among the levels.")]
+
+console = Console()
+
+
+def read_images(data: str, size: int | None) -> Any:
+    """The images that --data names."""
+    from subspace_sde.images import load
+
+    with console.status(f"reading {data}"):
+        images = load(data, size)  # one split for every seed: what was held out once is held out always
+    console.print(f"{data}: {len(images.train)} training images of {images.shape}, {len(images.held_out)} held out")
+    return images
+
+
+def named_levels(levels: list[str] | None, images: Any) -> list[str]:
+    """``full`` and the levels of --level, or the default ones; a ValueError where they are not nested."""
+    from subspace_sde import NestedSubspaces
+    from subspace_sde.analysis import subspace_named
+
+    from .stages import default_levels, plans_of
+
+    chosen = list(dict.fromkeys(levels or default_levels(images.shape)))
+    # a wrong name, or sizes that do not nest, are refused before any work
+    found = {name: subspace_named(name, images.shape) for name in chosen}
+    for plan in plans_of(chosen).values():
+        if plan:
+            NestedSubspaces.from_subspaces([found[name] for name in plan])
+    return ["full", *(n for n in chosen if n != "full")]
+
+
+def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table in the terminal; the first column is text, the others are numbers. A short row is filled up."""
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
