@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from subspace_sde.plotting import divergence_curves, save
 from .drawing import load_samples
 from .levels import Level
 from .quality import BANDS, band_power, compare, floor
-from .stages import curve_of, read_json, write_json
+from .stages import curve_of, fingerprint, read_json, write_json
 
 PICTURES = {
     "plan.png": "the plan: as wide as its share of the steps, as high as one costs",
@@ -28,6 +29,7 @@ PICTURES = {
     "projections.png": "training images, and what those subspaces keep of them",
     "basis.png": "the images' leading principal components",
 }
+RESTORED = ("inpaint", "colourise", "upscale")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
@@ -64,12 +66,22 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
         sde=repr(next(iter(models.values())).sde),
         bands=BANDS,
         pictures=PICTURES,
+        likelihood=_application(out, "likelihood", images),
+        restored=[r for command in RESTORED if (r := _application(out, command, images)) is not None],
+        interpolation=_application(out, "interpolate", images),
     )
     path = out / "report.html"
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(html)
     os.replace(fresh, path)
     return path
+
+
+def _application(out: Path, command: str, images: Images) -> Any:
+    """What a command that puts the levels to use found on these images, or None."""
+    path = out / f"{command}.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return found if found.get("data") == fingerprint(images) else None
 
 
 def plot_divergence(divergence: dict[str, Any], path: Path) -> None:
