@@ -239,7 +239,7 @@ class Complements:
         Those of g instead of s, because at late times s and −x⊥/Σ⊥ agree to more digits than float32 has.
         """
         xp, n, alpha = namespace(x0), int(x0.shape[0]), float(self._sde.alpha(t))
-        x = alpha * x0 + self._sde.sigma(t) * noise.normal(self._base.ambient_shape)
+        x = alpha * x0 + float(self._sde.sigma(t)) * noise.normal(self._base.ambient_shape)
         s = score(x, t)
         check_score(s, x, "the score")
         y, s = self._base._restrict(x, xp), self._base._restrict(s, xp)

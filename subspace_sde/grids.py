@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -86,11 +87,19 @@ class AlongTimes:
     """
 
     def __init__(self, times: Sequence[float], sde: IsotropicSDE) -> None:
-        self.times = tuple(float(t) for t in times)
-        decrease = len(self.times) > 1 and all(a > b for a, b in zip(self.times, self.times[1:]))
-        if not decrease or (self.times[0], self.times[-1]) != (sde.T, sde.t_min):
-            shown = self.times if len(self.times) < 8 else f"{self.times[0]:g} … {self.times[-1]:g}"
+        given = [float(t) for t in times]
+        near = all(
+            math.isclose(t, end, rel_tol=1e-6) or t == end for t, end in zip(given[:1] + given[-1:], (sde.T, sde.t_min))
+        )
+        if len(given) < 2 or not near or not all(a > b for a, b in zip(given, given[1:])):
+            shown = given if len(given) < 8 else f"{given[0]!r} … {given[-1]!r}"
             raise ValueError(f"a grid decreases strictly from T = {sde.T:g} to t_min = {sde.t_min:g}, got {shown}")
+        self.times = (sde.T, *given[1:-1], sde.t_min)  # which a formula for the grid may miss by rounding
+        for a, b in zip(self.times, self.times[1:]):
+            if a - b < 1e-12 * (sde.T - sde.t_min):
+                raise ValueError(
+                    f"two times of the grid differ by rounding alone, {a!r} and {b!r}: leave one of them out"
+                )
         self._rising = [float(sde.grid_parameter(t)) for t in reversed(self.times)]
         self._places = np.arange(len(self.times))
 
@@ -149,6 +158,8 @@ def stage_times(
     elif isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
         raise TypeError(f"steps must be an integer, or times from T down to t_min, got {type(steps).__name__}")
     spacing = _Own() if spacing is None else spacing
+    if isinstance(spacing, type) or not hasattr(spacing, "parameter"):
+        raise TypeError(f"spacing takes an object like Rho() or UniformLogSNR(), got {spacing!r}")
     if steps < process.K + 1:
         raise ValueError(f"{process.K + 1} levels need at least as many steps, got {steps}")
     ends = [process.ends(k) for k in range(process.K + 1)]

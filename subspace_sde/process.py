@@ -199,7 +199,7 @@ class SubspaceSDE:
         fresh = step._reject(noise.normal(step.ambient_shape), xp)
         injected = step._embed(x, xp) + math.sqrt(self.complement_variance(k, t)) * fresh
         if self._complement_means:
-            injected = injected + self.sde.alpha(t) * self._complement_means[k - 1].like(x)
+            injected = injected + float(self.sde.alpha(t)) * self._complement_means[k - 1].like(x)
         return injected
 
     # -- eq. 11 -------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 import warnings
@@ -142,7 +143,7 @@ def sample(
     namespace(like)
     if not is_floating(like):
         raise ValueError(f"like must be a floating-point array, got {like.dtype}")
-    num, solver = _count("num", num), EulerMaruyama() if solver is None else solver
+    num, solver = _count("num", num), checked_solver(solver)
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing)]
     top = process.K
     if start is not None:
@@ -220,10 +221,14 @@ def run(
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
             checked = [Checked(score, k, labels) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():
-                part = _algorithm_1(process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report)
-            if part is None:
+                run_of = _algorithm_1(
+                    process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report
+                )
+            part, stopped = run_of
+            if part is not None:
+                finished.append(part)
+            if stopped:
                 break
-            finished.append(part)
     return _joined(finished, process, like, streams)
 
 
@@ -236,12 +241,13 @@ def _algorithm_1(
     trajectory: bool,
     first: int,
     report: Callable[[Step], bool],
-) -> Samples | None:
-    """One chunk, whose first sample has the number `first`; None where `report` stopped it."""
+) -> tuple[Samples | None, bool]:
+    """One chunk, whose first sample has the number `first`, if it was finished; and whether `report` says stop."""
     backend, total = backend_of(like), sum(len(stage.times) - 1 for stage in stages)
     seconds, done = [0.0] * len(scores), 0
     states: list[tuple[float, int, Any]] = []
     x: Any = None
+    stop = False
     for stage in stages:
         backend.synchronize(like)
         started = time.perf_counter()
@@ -254,11 +260,16 @@ def _algorithm_1(
         try:
             steps = stage.solver.stage(x, times, stage.score, sde, partial(noise.normal, stage.shape))
             for s, x in steps:
+                if s not in numbers:
+                    raise ValueError(
+                        f"{type(stage.solver).__name__} yields x at t = {s!r}, which is no time of its stage"
+                    )
                 guard.watch(x, s, numbers[s])
                 if trajectory:
                     states.append((s, k, x))
-                if report(Step(k, s, done + numbers[s], total, first, x)):
-                    return None
+                stop = report(Step(k, s, done + numbers[s], total, first, x))
+                if stop and done + numbers[s] < total:
+                    return None, True
         except FloatingPointError as error:  # of a solver that looks at every evaluation
             where = f" of the chunk that begins with sample {first}" if first else ""
             raise ValueError(f"on level {k} {error}{where}") from error
@@ -266,7 +277,7 @@ def _algorithm_1(
         backend.synchronize(x)
         seconds[k] = time.perf_counter() - started
         done += len(times) - 1
-    return Samples(x, tuple(score.calls for score in scores), tuple(seconds), None, states)
+    return Samples(x, tuple(score.calls for score in scores), tuple(seconds), None, states), stop
 
 
 def _joined(parts: Sequence[Samples], process: SubspaceSDE, like: Any, streams: tuple[int, ...] | None) -> Samples:
@@ -294,15 +305,40 @@ def _joined(parts: Sequence[Samples], process: SubspaceSDE, like: Any, streams: 
     )
 
 
+def checked_solver(solver: Solver | None) -> Solver:
+    """`solver`, `EulerMaruyama()` without one, or a TypeError for what is none."""
+    if solver is None:
+        return EulerMaruyama()
+    if isinstance(solver, type) or not hasattr(solver, "stage"):
+        raise TypeError(f"solver takes an object like Heun() or DPMSolver(order=3), got {solver!r}")
+    return solver
+
+
 def _in_training(score: Any) -> bool:
-    """Whether a score is a network in training mode, or an adapter (`subspace_sde.scores`) or a method of one."""
-    while True:
-        if getattr(score, "training", False) is True:
+    """Whether a score is a network in training mode, or leads to one.
+
+    It is followed through adapters, lambdas, partials and methods: by what they close over, and what they belong to.
+    """
+    waiting, seen = [score], set()
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        near: list[Any] = []
+        if inspect.isfunction(found):
+            variables = inspect.getclosurevars(found)
+            waiting += variables.nonlocals.values()
+            near += variables.globals.values()
+        elif isinstance(found, partial):
+            waiting += [found.func, *found.args, *found.keywords.values()]
+        elif inspect.ismethod(found):
+            waiting.append(found.__self__)
+        else:
+            near += [found, *getattr(found, "__dict__", {}).values()]
+        if any(getattr(v, "training", False) is True for v in near if not inspect.ismodule(v)):
             return True
-        inner = getattr(score, "__wrapped__", None) or getattr(score, "__self__", None)
-        if inner is None:
-            return False
-        score = inner
+    return False
 
 
 def _bar() -> Any:
@@ -365,8 +401,11 @@ class _Guard:
         if not bool(xp.all(flags)):
             bad = np.argwhere(~backend_of(flags).to_numpy(flags))[0]
             t, step = self._where[bad[0]]
+            cause = "the score returned NaN or infinity, or the steps are too large"
+            if step == 0:
+                cause = "what the stage begins with is not: the start, the injected noise or its Langevin steps"
             raise ValueError(
                 f"the state is not finite on level {self._level} at t = {t:.6g} (step {step} of that level), "
-                f"sample {self._first + bad[1]}: the score returned NaN or infinity, or the steps are too large"
+                f"sample {self._first + bad[1]}: {cause}"
             )
         self._flags, self._where = [], []

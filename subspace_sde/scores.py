@@ -9,24 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import update_wrapper
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import array_api_compat
 
 from .arrays import Score, log, over, sqrt
 from .sdes import IsotropicSDE
 
-_Adapter = TypeVar("_Adapter", bound=Callable[..., Any])
-
 ConditionalScore: TypeAlias = Callable[[Any, Any, Any], Any]
 """``score(x, t, condition)``, with one entry of the condition for every element of the batch."""
-
-
-def _adapting(network: Any, adapter: _Adapter) -> _Adapter:
-    """`adapter` marked as Python marks wrappers, so that `sample` finds the network in it (its training mode, say)."""
-    update_wrapper(adapter, network, assigned=(), updated=())
-    return adapter
 
 
 def _c(coefficient: Any, t: Any, x: Any) -> Any:
@@ -47,7 +38,7 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     def score(x: Any, t: Any, *condition: Any) -> Any:
         return -network(x, t, *condition) / _c(sde.sigma(t), t, x)
 
-    return _adapting(network, score)
+    return score
 
 
 def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
@@ -56,7 +47,7 @@ def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     def score(x: Any, t: Any, *condition: Any) -> Any:
         return (_c(sde.alpha(t), t, x) * network(x, t, *condition) - x) / _c(sde.sigma(t) ** 2, t, x)
 
-    return _adapting(network, score)
+    return score
 
 
 def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
@@ -69,7 +60,7 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     def score(x: Any, t: Any, *condition: Any) -> Any:
         return (_c(sde.f(t), t, x) * x - network(x, t, *condition)) * _c(2 / sde.g(t) ** 2, t, x)
 
-    return _adapting(network, score)
+    return score
 
 
 def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
@@ -80,7 +71,7 @@ def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
         norm = sigma * (alpha**2 + sigma**2)
         return -(_c(alpha / norm, t, x) * network(x, t, *condition) + _c(sigma / norm, t, x) * x)
 
-    return _adapting(network, score)
+    return score
 
 
 def denoiser(score: Score, sde: IsotropicSDE) -> Score:
@@ -89,7 +80,7 @@ def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     def denoised(x: Any, t: Any, *condition: Any) -> Any:
         return (x + _c(sde.sigma(t) ** 2, t, x) * score(x, t, *condition)) / _c(sde.alpha(t), t, x)
 
-    return _adapting(score, denoised)
+    return denoised
 
 
 def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
@@ -98,7 +89,7 @@ def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     def velocity(x: Any, t: Any, *condition: Any) -> Any:
         return _c(sde.f(t), t, x) * x - _c(0.5 * sde.g(t) ** 2, t, x) * score(x, t, *condition)
 
-    return _adapting(score, velocity)
+    return velocity
 
 
 def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: float = 0.0) -> Score:
@@ -117,7 +108,7 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
         raw = network(centred * _c(1 / sqrt(total), t, x), log(noise) / 4, *condition)
         return mean + _c(sigma_data**2 / total, t, x) * centred + _c(noise * sigma_data / sqrt(total), t, x) * raw
 
-    return _adapting(network, denoised)
+    return denoised
 
 
 def guided(score: ConditionalScore, weight: float, unconditional: Any) -> ConditionalScore:
@@ -145,8 +136,11 @@ def guided(score: ConditionalScore, weight: float, unconditional: Any) -> Condit
         if weight == 1:
             return score(x, t, condition)
         xp, kinds = array_api_compat.array_namespace(x), array_api_compat.array_namespace(condition)
-        none = kinds.asarray(unconditional, dtype=condition.dtype, device=array_api_compat.device(condition))
-        none = kinds.broadcast_to(none, condition.shape)
+        kind = {"dtype": condition.dtype, "device": array_api_compat.device(condition)}
+        if isinstance(unconditional, (int, float)):
+            none = kinds.full(condition.shape, unconditional, **kind)  # made where it is needed: no copy from the host
+        else:
+            none = kinds.broadcast_to(kinds.asarray(unconditional, **kind), condition.shape)
         if weight == 0:
             return score(x, t, none)
         twice = t if isinstance(t, (int, float)) or not t.ndim else xp.concat([t, t])
@@ -154,7 +148,7 @@ def guided(score: ConditionalScore, weight: float, unconditional: Any) -> Condit
         given, free = s[: x.shape[0]], s[x.shape[0] :]
         return free + weight * (given - free)
 
-    return _adapting(score, both)
+    return both
 
 
 def change_process(
@@ -195,4 +189,4 @@ def change_process(
         r = _c(alpha / sde.alpha(t) * (scale / coordinate_scale), t, x)
         return r * score(r * x + _c(alpha * offset, t, x), then, *condition)
 
-    return _adapting(score, converted)
+    return converted

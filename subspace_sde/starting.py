@@ -13,6 +13,7 @@ from typing import Any
 
 import array_api_compat
 
+from .arrays import device
 from .backend import Noise
 from .process import SubspaceSDE
 
@@ -50,7 +51,7 @@ class Start:
         if not 0 <= self.level <= process.K:
             raise ValueError(f"a start lies on one of the levels 0 to {process.K}, got {self.level}")
         kind, shape = type(like), process.shape(self.level)
-        if not isinstance(self.x, kind) or (self.x.dtype, self.x.device) != (like.dtype, like.device):
+        if not isinstance(self.x, kind) or (self.x.dtype, device(self.x)) != (like.dtype, device(like)):
             raise ValueError(f"start and like must be of one library, device and dtype, {like.dtype} as `like` has it")
         if tuple(self.x.shape) not in (shape, (num, *shape)):
             raise ValueError(
@@ -65,15 +66,20 @@ class Start:
             )
         # at t_k itself level k is left at once, though the function of time alone belongs to the stage below
         level = max(process.level(t), self.level)
-        rest = [times if k < level else [t, *(s for s in times if s < t)] for k, times in enumerate(grids[: level + 1])]
-        return level, rest
+        begun = [t, *(s for s in grids[level] if s < t)]
+        if len(begun) > 2 and begun[0] - begun[1] < 1e-6 * (
+            begun[1] - begun[2]
+        ):  # a time of the grid, but for rounding
+            del begun[1]
+        return level, [*grids[:level], begun]
 
     def draw(self, process: SubspaceSDE, level: int, rows: slice, noise: Noise) -> Any:
         """x_level(t) for the samples `rows`."""
         xp, t = array_api_compat.array_namespace(self.x), self._time(process)
         own = self.x.ndim > len(process.shape(self.level))
         clean = process.subspaces.between(self.level, level)._restrict(self.x[rows] if own else self.x, xp)
-        return process.sde.alpha(t) * clean + process.sde.sigma(t) * noise.normal(process.shape(level))
+        alpha, sigma = float(process.sde.alpha(t)), float(process.sde.sigma(t))
+        return alpha * clean + sigma * noise.normal(process.shape(level))
 
     def _time(self, process: SubspaceSDE) -> float:
         return float(process.ends(self.level)[0] if self.t is None else self.t)

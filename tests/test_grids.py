@@ -95,6 +95,7 @@ def test_the_number_of_steps_may_be_given_by_times_of_any_kind():
         [1.0],
         [],
         [1.0, math.nan, 0.0],
+        [0.9999, 0.5, 0.0],
     ],
 )
 def test_a_grid_that_misses_the_ends_or_does_not_decrease_is_refused(times):
@@ -115,3 +116,13 @@ def test_other_refusals():
         stage_times(process, [1.0, 0.5, 0.3, 0.0], Rho())
     with pytest.raises(ValueError, match="a grid needs at least one step, got 0"):
         grid(VE(), 0)
+
+
+def test_a_formula_for_the_grid_may_miss_its_ends_by_rounding():
+    i, low, high = np.arange(19), 0.002 ** (1 / 7), 80 ** (1 / 7)
+    own = (high + i / 18 * (low - high)) ** 7
+    assert (own[0], own[-1]) != (80.0, 0.002)
+    (found,) = stage_times(process_of(EDM(), []), own)
+    assert (found[0], found[-1]) == (80.0, 0.002) and np.array_equal(found[1:-1], own[1:-1])
+    single = np.linspace(1, 1e-3, 11, dtype=np.float32)
+    assert stage_times(process_of(VP(), []), single)[0][-1] == 1e-3

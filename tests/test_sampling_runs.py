@@ -1,5 +1,6 @@
 """How a run of `sample` is carried out: chunks, processes, seeds, callbacks, progress, conditions, guidance."""
 
+import functools
 import math
 import subprocess
 import sys
@@ -14,7 +15,16 @@ from subspace_sde.backend import backend_of, streams
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.sampled_law import sampled_law
 from subspace_sde.scores import denoiser, from_denoiser, from_noise, guided
-from subspace_sde.solvers import DormandPrince, DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector
+from subspace_sde.solvers import (
+    DormandPrince,
+    DPMSolver,
+    EulerMaruyama,
+    Heun,
+    Langevin,
+    PredictorCorrector,
+    SingleStep,
+)
+from subspace_sde.starting import Start
 
 SDE = VE()
 NESTED = NestedSubspaces([Downsampling((3, 4, 6), 2), Downsampling((3, 2, 3), 3, axes=(-1,))])
@@ -91,7 +101,7 @@ def test_a_callback_sees_every_step(like):
     assert [k for k, _ in ends] == [2, 1, 0] and ends[-1][1] == 9  # one a stage
 
 
-@pytest.mark.parametrize(("at", "finished"), [((0, 3), 0), ((2, 1), 2), ((4, 9), 4)])
+@pytest.mark.parametrize(("at", "finished"), [((0, 3), 0), ((0, 9), 2), ((2, 1), 2), ((4, 8), 4), ((4, 9), 5)])
 def test_a_callback_stops_and_what_was_finished_is_returned(at, finished, like, host):
     def stop(step):
         if (step.first, step.number) == at:
@@ -229,11 +239,21 @@ class Network(torch.nn.Module):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(()))
 
-    def forward(self, x, t, *condition):
+    def forward(self, x, t, *condition, flag=False):
         return self.scale * -x / (1 + SDE.sigma(t) ** 2)
 
     def score(self, x, t):
         return self(x, t)
+
+
+class Holder:
+    def __init__(self, network):
+        self.network = network
+
+    def score(self, x, t, *condition):
+        return self.network(x, t)
+
+    __call__ = score
 
 
 @pytest.mark.parametrize(
@@ -244,8 +264,12 @@ class Network(torch.nn.Module):
         lambda n: from_noise(n, SDE),
         lambda n: from_denoiser(denoiser(n, SDE), SDE),
         lambda n: guided(n, 1.0, 0),
+        lambda n: from_noise(lambda x, t, c: n(x, t, c), SDE),
+        lambda n: functools.partial(n, flag=True),
+        lambda n: Holder(n).score,
+        lambda n: Holder(n),
     ],
-    ids=["network", "method", "from_noise", "two adapters", "guided"],
+    ids=["network", "method", "from_noise", "two adapters", "guided", "lambda", "partial", "holder's method", "holder"],
 )
 def test_a_network_in_training_mode_is_warned_of(wrap):
     network = Network()
@@ -263,3 +287,137 @@ def test_a_network_in_training_mode_is_warned_of(wrap):
             sample(PROCESS, [good[0], wrap(network), good[1]], 2, steps=6, like=like, **more)
         except TypeError:
             pass
+
+
+def test_a_proxy_that_answers_everything_ends_the_search():
+    class Proxy:
+        def __getattr__(self, name):
+            return self
+
+        def __call__(self, x, t):
+            return normal(x, t)
+
+    assert sample(PROCESS, [Proxy()] * 3, 2, steps=6).x.shape[0] == 2
+
+
+# -- the guard, and what solvers owe
+
+
+@pytest.mark.parametrize("bad", [0, 3, 49, 50, 51, 70])
+def test_the_guard_of_a_device_names_the_first_bad_step(bad, monkeypatch, like, array):
+    # it reads every 50 steps and at the end of a stage, and must name the step at which it went wrong
+    monkeypatch.setattr("subspace_sde.sampling.on_host", lambda x: False)
+    process, calls = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(4,)), [], []), [0]
+
+    class Breaking(SingleStep):
+        def step(self, x, t, s, score, sde, noise):
+            calls[0] += 1
+            spoilt = np.zeros((3, 4))
+            spoilt[2, 1] = math.nan if calls[0] >= bad else 0.0
+            return x + array(spoilt)
+
+    start = Start(array(np.full((3, 4), np.inf if bad == 0 else 1.0)), t=1.0)
+    with pytest.raises(ValueError, match=rf"step {bad} of that level\), sample {0 if bad == 0 else 2}: ") as caught:
+        sample(process, [normal], 3, Breaking(), 80, like=like, start=start)
+    assert ("what the stage begins with" in str(caught.value)) == (bad == 0)
+    assert calls[0] == (49 if bad < 50 else 80)  # so seldom is it read; the state at the beginning is one of the 50
+
+
+def test_a_solver_that_leaves_its_stage_is_named():
+    class Wrong:
+        def stage(self, x, times, score, sde, noise):
+            yield 0.123, x
+
+    with pytest.raises(ValueError, match=r"Wrong yields x at t = 0\.123, which is no time of its stage"):
+        sample(PROCESS, SCORES, 2, Wrong(), 6)
+
+
+@pytest.mark.parametrize("solver", [Heun, "heun", 3])
+def test_what_is_no_solver_is_refused(solver):
+    with pytest.raises(TypeError, match=r"solver takes an object like Heun\(\) or DPMSolver\(order=3\), got"):
+        sample(PROCESS, SCORES, 2, solver, 6)
+    with pytest.raises(TypeError, match=r"spacing takes an object like Rho\(\)"):
+        sample(PROCESS, SCORES, 2, steps=6, spacing="rho")
+
+
+# -- starts, and times that are one but for rounding
+
+
+@pytest.mark.parametrize("t", [0.1, 0.2, 0.3, 0.4, 0.2 + 1e-12, 0.55])
+@pytest.mark.parametrize(
+    "solver", [Heun(), DPMSolver(2), DPMSolver(3), DPMSolver(2, eta=1e-12)], ids=["Heun", "2M", "3M", "2M with noise"]
+)
+def test_a_start_on_a_time_of_the_grid_is_as_good_as_any(solver, t, like, array, host, eps):
+    law = Gaussian(np.linspace(-1, 1, 5), 0.3 * np.eye(5))
+    process = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(5,)), [], [])
+    start = Start(array(np.linspace(1, 2, 5)), t=t)
+    found, exact = (
+        sample(process, [law.score(SDE)], 6, s, 100, rng=3, like=like, start=start)
+        for s in (solver, DormandPrince(1e-6, 1e-6))
+    )
+    assert found.evaluations[0] <= (2 if isinstance(solver, Heun) else 1) * math.ceil(100 * t + 1e-9) + 1
+    assert np.max(np.abs(host(found.x) - host(exact.x))) < 2e-3
+
+
+def test_own_times_that_differ_by_rounding():
+    union = sorted({*np.linspace(1, 0, 11).tolist(), 0.3}, reverse=True)
+    assert len(union) == 12
+    with pytest.raises(
+        ValueError, match=r"two times of the grid differ by rounding alone, 0.3.* leave one of them out"
+    ):
+        sample(PROCESS, SCORES, 2, DPMSolver(3), union)
+    law, near = Gaussian(np.zeros(5), 0.3 * np.eye(5)), [*np.linspace(1, 0.3, 8), 0.3 - 1e-9, *np.linspace(0.2, 0, 3)]
+    process = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(5,)), [], [])
+    for order in (2, 3):  # close together, but meant: float32 must not feel it
+        a, b = (
+            sample(process, [law.score(SDE)], 4, DPMSolver(order), near, rng=1, like=np.zeros((), dtype=d)).x
+            for d in (np.float32, np.float64)
+        )
+        # float32 draws other noise: the map itself, by the ratio of each sample to where it started
+        first = [
+            sample(
+                process, [law.score(SDE)], 4, DPMSolver(order), near, rng=1, like=np.zeros((), dtype=d), trajectory=True
+            ).trajectory[0][2]
+            for d in (np.float32, np.float64)
+        ]
+        np.testing.assert_allclose(a / first[0], b / first[1], rtol=1e-4)
+
+
+def test_churn_stays_within_its_stage():
+    seen = []
+
+    def watched(k):
+        def score(x, t):
+            seen.append((k, t))
+            return normal(x, t)
+
+        return score
+
+    sample(PROCESS, [watched(k) for k in range(3)], 2, Heun(churn=0.4), 12)
+    for k, t in seen:
+        assert PROCESS.ends(k)[0] <= t <= PROCESS.ends(k)[1]
+    assert any(t not in np.linspace(1, 0, 13) for _, t in seen)
+
+
+def test_langevin_moves_in_half_precision_too():
+    x = torch.full((2, 3, 32, 32), 0.01, dtype=torch.float16)
+    z = torch.randn((2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.float16)
+    moved = Langevin(3, 0.16).move(x, 0.0, lambda y, t: -y / 0.01**2, lambda: z)
+    assert moved.dtype == torch.float16 and bool((moved != x).any(dim=-1).all())
+
+
+def test_a_user_written_with_numpy_keeps_float32():
+    class Own(VE):
+        def alpha(self, t):
+            return np.exp(0.0 * t)
+
+        def sigma(self, t):
+            return np.float64(0.01) * np.exp(np.log(5000.0) * t)
+
+    process = SubspaceSDE(Own(), NESTED, [0.4, 0.6], [0.4, 0.7], mean=np.ones((3, 4, 6)))
+    like = np.zeros((), dtype=np.float32)
+    scores = [lambda x, t: -x / (1 + float(Own().sigma(t)) ** 2)] * 3
+    for solver in (Heun(), DPMSolver(3), EulerMaruyama(), PredictorCorrector()):
+        assert sample(process, scores, 2, solver, 8, like=like).x.dtype == np.float32
+    start = Start(np.ones((3, 4, 6), dtype=np.float32), t=0.3)
+    assert sample(process, scores, 2, Heun(), 8, like=like, start=start).x.dtype == np.float32

@@ -204,7 +204,7 @@ def test_uniform_time_is_what_it_says():
         (lambda: Heun(churn=-0.1), "a share between 0"),
         (lambda: Heun(churn=0.1, churn_range=(2, 1)), "two values of σ/α, the smaller first"),
         (lambda: Heun(churn=0.1, churn_std=-1), "churn_std must not be negative"),
-        (lambda: DormandPrince(0), "rtol and atol must be positive, got 0"),
+        (lambda: DormandPrince(0), "rtol and atol must be positive and finite, got 0"),
         (lambda: Rho(0.5), "rho must be at least 1, got 0.5"),
         (lambda: Langevin(1, 0), "snr > 0"),
     ],

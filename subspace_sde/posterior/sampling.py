@@ -14,9 +14,9 @@ from ..arrays import Score
 from ..backend import RNG, Noise
 from ..grids import Spacing, stage_times
 from ..process import SubspaceSDE
-from ..sampling import Checked, Samples, Stage, Step, _count, run
+from ..sampling import Checked, Samples, Stage, Step, _count, checked_solver, run
 from ..scores import denoiser
-from ..solvers import EulerMaruyama, Solver
+from ..solvers import Solver
 from ..starting import Start
 from .method import Differentiable, Method, Prepared
 from .observation import Observation
@@ -98,7 +98,7 @@ def sample_posterior(
     if not isinstance(method, Method):
         raise TypeError(f"method must be a Method, PiGDM() say, got {type(method).__name__}")
     method.check(observation)
-    num, solver = _count("num", num), EulerMaruyama() if solver is None else solver
+    num, solver = _count("num", num), checked_solver(solver)
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing)]
     top = process.K
     if start is not None:
@@ -146,7 +146,7 @@ def _begin(process: SubspaceSDE, k: int, t: float, start: Start | None, full: bo
         fresh = step._reject(noise.normal(step.ambient_shape), xp)
         x = step._embed(x, xp) + math.sqrt(process.complement_variance(j, t)) * fresh
         if process._complement_means:
-            x = x + process.sde.alpha(t) * process._complement_means[j - 1].like(x)
+            x = x + float(process.sde.alpha(t)) * process._complement_means[j - 1].like(x)
     return x
 
 

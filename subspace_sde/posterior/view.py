@@ -147,7 +147,7 @@ class View:
         if process._complement_means:
             complement = complement + process._complement_means[k - 1].like(x)
         fresh = step._reject(noise.normal(step.ambient_shape), xp)
-        return step._embed(x, xp) + process.sde.alpha(t) * complement + process.sde.sigma(t) * fresh
+        return step._embed(x, xp) + float(process.sde.alpha(t)) * complement + float(process.sde.sigma(t)) * fresh
 
     def _solve(self, y: Any, floor: float, weights: Sequence[float], variance: float) -> Any:
         whole, xp = self.observation.measurement, array_api_compat.array_namespace(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,8 +39,8 @@ class DormandPrince:
     """
 
     def __init__(self, rtol: float = 1e-5, atol: float = 1e-5) -> None:
-        if not (rtol > 0 and atol > 0):
-            raise ValueError(f"rtol and atol must be positive, got {rtol} and {atol}")
+        if not (0 < rtol < math.inf and 0 < atol < math.inf):
+            raise ValueError(f"rtol and atol must be positive and finite, got {rtol} and {atol}")
         self.rtol, self.atol = float(rtol), float(atol)
 
     def stage(
@@ -56,4 +57,5 @@ class DormandPrince:
                 raise FloatingPointError(f"the score is not finite at t = {t:.6g}, sample {bad}")
             return slope
 
-        yield times[-1], backend_of(x).integrate(finite, x, times[0], times[-1], self.rtol, self.atol)
+        if len(times) > 1:
+            yield times[-1], backend_of(x).integrate(finite, x, times[0], times[-1], self.rtol, self.atol)

@@ -55,7 +55,17 @@ class DPMSolver:
         data = denoiser(score, sde)
         latest: list[tuple[float, Any]] = []  # (λ, D), the last first
         for t, s in pairwise(times):
-            latest = [(_half_log_snr(sde, t), data(x, t)), *latest[: self.order - 1]]
+            here, h = _half_log_snr(sde, t), _half_log_snr(sde, s) - _half_log_snr(sde, t)
+            if h == 0:  # the two times are one but for rounding
+                yield s, x
+                continue
+            # a value much closer to the next than the step is long would only bring its rounding into the polynomial
+            kept = [
+                value
+                for value, nearer in zip(latest, [here, *(v for v, _ in latest)])
+                if abs(nearer - value[0]) > abs(h) / 1e3
+            ]
+            latest = [(here, data(x, t)), *kept[: self.order - 1]]
             if len(latest) == 1 and self.order == 3:
                 x = self._two_stage(x, t, s, latest[0], data, sde, noise)
             else:

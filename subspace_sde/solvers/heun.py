@@ -7,6 +7,8 @@ goes down from there.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ..arrays import Score
@@ -20,7 +22,8 @@ class Heun(SingleStep):
 
     Parameters
     ----------
-    churn: γ in [0, √2 − 1]; Karras et al. take S_churn / (number of steps). Noise is never raised above that of T.
+    churn: γ in [0, √2 − 1]; Karras et al. take S_churn / (number of steps). Noise is never raised above
+        that with which the stage begins: beyond it is another level's.
     churn_range: of σ/α, in which noise is raised; their S_tmin and S_tmax.
     churn_std: standard deviation of the fresh noise; their S_noise.
 
@@ -45,21 +48,34 @@ class Heun(SingleStep):
         self.churn, self.churn_std = float(churn), float(churn_std)
         self.churn_range = float(churn_range[0]), float(churn_range[1])
 
+    def stage(
+        self, x: Any, times: Sequence[float], score: Score, sde: IsotropicSDE, noise: Draw
+    ) -> Iterator[tuple[float, Any]]:
+        for t, s in pairwise(times):
+            if self.churn:
+                x, t = self._churned(x, t, times[0], sde, noise)
+            x = self._heun(x, t, s, score, sde)
+            yield s, x
+
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
         """Euler to s, then again with the mean of the slopes at both ends."""
         if self.churn:
-            x, t = self._churned(x, t, sde, noise)
+            x, t = self._churned(x, t, sde.T, sde, noise)
+        return self._heun(x, t, s, score, sde)
+
+    @staticmethod
+    def _heun(x: Any, t: float, s: float, score: Score, sde: IsotropicSDE) -> Any:
         flow = probability_flow(score, sde)
         slope = flow(x, t)
         ahead = x + (s - t) * slope
         return x + (0.5 * (s - t)) * (slope + flow(ahead, s))
 
-    def _churned(self, x: Any, t: float, sde: IsotropicSDE, noise: Draw) -> tuple[Any, float]:
+    def _churned(self, x: Any, t: float, highest: float, sde: IsotropicSDE, noise: Draw) -> tuple[Any, float]:
         before = float(sde.sigma(t) / sde.alpha(t))
         if not self.churn_range[0] <= before <= self.churn_range[1]:
             return x, t
-        higher = float(sde.time_at_log_snr(-2 * math.log(before * (1 + self.churn)), clip=True))
-        if higher <= t:  # at T
+        higher = min(float(sde.time_at_log_snr(-2 * math.log(before * (1 + self.churn)), clip=True)), highest)
+        if higher <= t:
             return x, t
         after, alpha = float(sde.sigma(higher) / sde.alpha(higher)), float(sde.alpha(higher))
         added = alpha * self.churn_std * math.sqrt(max(after**2 - before**2, 0.0))

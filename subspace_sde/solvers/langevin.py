@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from ..arrays import Score
 from ..subspaces import Subspace
@@ -29,21 +31,28 @@ class Langevin:
     """
 
     def __init__(self, steps: int = 1, snr: float = 0.16, complement_only: bool = True) -> None:
-        if not isinstance(steps, int) or steps < 0 or not snr > 0:
+        whole = isinstance(steps, (int, np.integer)) and not isinstance(steps, bool)
+        if not whole or steps < 0 or not 0 < snr < math.inf:
             raise ValueError(f"Langevin steps need an integer steps >= 0 and snr > 0, got {steps} and {snr}")
-        self.steps, self.snr, self.complement_only = steps, float(snr), complement_only
+        self.steps, self.snr, self.complement_only = int(steps), float(snr), complement_only
 
     def move(self, x: Any, t: float, score: Score, noise: Draw, injected: Subspace | None = None) -> Any:
         """x after the steps at time t; `injected` is the U_{k|k-1} whose complement was just drawn, if one was."""
         xp = array_api_compat.array_namespace(x)
 
-        def norm(v: Any) -> Any:
-            return xp.sqrt(xp.sum(v * v, axis=tuple(range(1, v.ndim)), keepdims=True))
+        half = xp.finfo(x.dtype).bits < 32  # squares of a score overflow there
+
+        def square(v: Any) -> Any:
+            v = xp.astype(v, xp.float32) if half else v
+            return xp.sum(v * v, axis=tuple(range(1, v.ndim)), keepdims=True)
 
         for _ in range(self.steps):
             s, z = score(x, t), noise()
             if injected is not None and self.complement_only:
                 s, z = injected._reject(s, xp), injected._reject(z, xp)
-            size = 2 * (self.snr * norm(z) / norm(s)) ** 2
-            x = x + size * s + xp.sqrt(2 * size) * z
+            size = (2 * self.snr**2) * square(z) / square(s)
+            spread = xp.sqrt(2 * size)
+            if half:
+                size, spread = xp.astype(size, x.dtype), xp.astype(spread, x.dtype)
+            x = x + size * s + spread * z
         return x
