@@ -74,7 +74,7 @@ def test_the_command_writes_its_files(tmp_path, monkeypatch):
     found = json.loads((tmp_path / "solvers.json").read_text())
     assert found["threshold"] == 0.01 and {p["solver"] for p in found["points"]} == {"DDIM", "Heun"}
     with Image.open(tmp_path / "solvers.png") as picture:
-        assert picture.size == (1280, 740)
+        assert picture.size == (1440, 720)
 
 
 @pytest.mark.parametrize(("threshold", "message"), [("0", "must be positive"), ("1e-30", "never stays below 1e-30")])
