@@ -119,12 +119,13 @@ def test_the_judge_tells_a_gaussian_and_what_is_learned_by_heart():
 
 def test_a_network_learns_a_gaussian():
     z = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 0.3, 0.2])
-    score, again = (train(z, SDE, 300, seed=1) for _ in range(2))
+    score = train(z, SDE, 300, seed=1)
     x, t = z[:500], 0.2
     x = x + t * torch.randn(x.shape, generator=torch.Generator().manual_seed(2))
     exact = -x / (z.var(dim=0) + t**2)
     assert torch.mean((score(x, t) - exact) ** 2) < 0.02 * torch.mean(exact**2)
-    assert torch.equal(score(x, t), again(x, t))
+    one, again, other = (train(z, SDE, 3, seed)(x, t) for seed in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
 
 
 def run(*arguments):
@@ -143,16 +144,17 @@ def test_a_subspace_is_easier_to_learn_and_cheaper():
         full, staged = rows["full", solver], rows["staged (covariance)", solver]
         assert full.coordinates == calls * 16 * 256
         assert staged.coordinates == calls * sum(n * u.dim for n, u in zip(counts, found.first.subspaces))
-        assert staged.coordinates < 0.4 * full.coordinates and staged.operations < 0.5 * full.operations
+        assert staged.coordinates < 0.4 * full.coordinates and staged.operations < 0.7 * full.operations
         for name in ("spectrum", "increments", "volume"):
             assert staged.quality[name] < 0.6 * full.quality[name]
     # D_F of a network holds its errors too, and the times that it gives are later
-    assert found.first.threshold == 3e-3 and len(found.floor) == 3
+    assert found.first.threshold == 3e-4 and len(found.floor) == 3
     for n, curve in found.measured.items():
-        assert all(m > p for m, p in zip(curve.values[:20], found.predicted[n].values[:20]) if p < 1e-2)
+        early = [(value, found.predicted[n].at(t)) for t, value in zip(curve.times, curve.values) if t < 0.2]
+        assert all(network > covariance for network, covariance in early if covariance < 1e-2)
     assert found.plan.cost > found.first.cost
     for t, level in zip(found.plan.times, list(found.plan.subspaces)[1:]):
-        assert found.measured[level.dim].at(t) == pytest.approx(3e-3, rel=1e-9)
+        assert found.measured[level.dim].at(t) == pytest.approx(3e-4, rel=1e-9)
 
 
 def test_the_command_writes_its_files(tmp_path):
@@ -163,7 +165,7 @@ def test_the_command_writes_its_files(tmp_path):
         assert picture.size == (1440, 860) and len(np.unique(np.asarray(picture.convert("L")))) > 100
     record = json.loads((tmp_path / "new" / "fields.json").read_text())
     assert (record["seed"], record["levels"], record["train_steps"]) == (5, 1, 20)
-    assert record["plans"]["covariance"]["divergences"] == pytest.approx([3e-3])
+    assert record["plans"]["covariance"]["divergences"][0] <= 3e-4 * (1 + 1e-9)
     assert len(record["rows"]) == 7 and len(record["floor"]) == 5
     for row in record["rows"]:
         assert any(

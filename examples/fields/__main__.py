@@ -21,9 +21,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the results.", file_okay=False)] = Path("runs/fields"),
     seed: Annotated[int, typer.Option(help="Fixes the waves, the training and all noise.", min=0)] = 0,
     fields: Annotated[int, typer.Option(help="Simulated fields to learn from.")] = 6000,
-    train_steps: Annotated[int, typer.Option(help="Training steps of each network.")] = 2000,
+    train_steps: Annotated[int, typer.Option(help="Training steps of each network.")] = 1200,
     levels: Annotated[int, typer.Option(help="Proper subspaces in the plan, at most.")] = 2,
-    threshold: Annotated[float, typer.Option(help="The D_F from which on a subspace may be used.")] = 3e-3,
+    threshold: Annotated[float, typer.Option(help="The D_F from which on a subspace may be used.")] = 3e-4,
     num: Annotated[int, typer.Option(help="Samples in each set, and fields held out to judge them.", min=100)] = 1000,
     steps: Annotated[int, typer.Option(help="Solver steps from T to t_min, over all levels.")] = 32,
 ) -> None:

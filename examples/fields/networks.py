@@ -19,34 +19,42 @@ from subspace_sde.backend import streams
 from subspace_sde.losses import denoising_score_matching, edm
 from subspace_sde.scores import from_denoiser, precondition
 
-BATCH, RATE = 256, 2e-3
+BATCH, RATE = 256, 4e-3
 
 
 class Block(nn.Module):
-    """x + W₂ silu(W₁ silu(norm(x)) + e): the embedding e of the noise level moves what is in between."""
+    """x + W₂ silu(W₁ ((1 + a) norm(x) + b)), with a and b linear in the embedding of the noise level."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm, self.first, self.second = nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)
+        self.norm, self.film = nn.LayerNorm(width, elementwise_affine=False), nn.Linear(width, 2 * width)
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(batch, width) to the same."""
-        inner = self.first(nn.functional.silu(self.norm(x))) + embedding
+        a, b = self.film(embedding).chunk(2, dim=-1)
+        inner = self.first((1 + a) * self.norm(x) + b)
         return x + self.second(nn.functional.silu(inner))  # type: ignore[no-any-return]
 
 
 class ResidualMLP(nn.Module):
-    """From n numbers of about unit variance and c_noise to n numbers."""
+    """From n numbers of about unit variance and c_noise to n numbers.
+
+    Nothing nonlinear lies between the first layer and the last but gates, which depend on the noise alone: without its
+    blocks the network is V diag(w(σ)) U, and so holds the Wiener filter, the denoiser of Gaussian data. Fields whose
+    scales span four decades in energy are learned in far fewer steps with that.
+    """
 
     frequencies: Tensor
 
-    def __init__(self, n: int, width: int, blocks: int = 4) -> None:
+    def __init__(self, n: int, width: int, blocks: int = 3) -> None:
         super().__init__()
         self.register_buffer("frequencies", 2 * math.pi * torch.arange(1, 17) / 8)
-        self.embed = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width))
-        self.into, self.out = nn.Linear(n, width), nn.Linear(width, n)
+        self.embed = nn.Sequential(nn.Linear(32, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.into, self.gates, self.out = nn.Linear(n, width), nn.Linear(width, width), nn.Linear(width, n)
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        nn.init.orthogonal_(self.into.weight)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, c_noise: Any) -> Tensor:
@@ -56,12 +64,12 @@ class ResidualMLP(nn.Module):
         x = self.into(x)
         for block in self.blocks:
             x = block(x, embedding)
-        return self.out(nn.functional.silu(x))  # type: ignore[no-any-return]
+        return self.out((1 + self.gates(embedding)) * x)  # type: ignore[no-any-return]
 
 
 def network_of(n: int) -> ResidualMLP:
     """The network of a level of n numbers, wider for larger ones."""
-    return ResidualMLP(n, width=128 + n // 2)
+    return ResidualMLP(n, width=192 + n // 4)
 
 
 def score_of(network: nn.Module, sde: IsotropicSDE, sigma_data: float) -> Score:
@@ -72,11 +80,12 @@ def score_of(network: nn.Module, sde: IsotropicSDE, sigma_data: float) -> Score:
 def train(z: Tensor, sde: IsotropicSDE, steps: int, seed: int, progress: bool = False) -> Score:
     """The score of a level from its data z (N, n), float32; the weights are averaged over the last steps.
 
-    Everything random in step i comes from a stream fixed by (seed, i). Noise levels are log-normal about half the
-    data's standard deviation (Karras et al. 2022).
+    Everything random in step i comes from a stream fixed by (seed, i). The times lie evenly in log σ/α over all
+    of (t_min, T), for every level.
     """
     torch.manual_seed(seed)
     n, sigma_data = z.shape[1], float(z.std())
+    first, last = sde.log_snr(sde.T), sde.log_snr(sde.t_min)
     network = network_of(n)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))  # type: ignore[no-untyped-call]
     score, weighting = score_of(network, sde, sigma_data), edm(sigma_data)
@@ -85,8 +94,7 @@ def train(z: Tensor, sde: IsotropicSDE, steps: int, seed: int, progress: bool = 
     for step in tqdm(range(steps), f"train {n}", unit="step", disable=not progress):
         rng = torch.Generator().manual_seed(streams(seed, step, step + 1)[0] % 2**63)
         x0 = z[torch.randint(len(z), (BATCH,), generator=rng)]
-        log_noise = math.log(sigma_data / 2) + 1.6 * torch.randn(BATCH, generator=rng)
-        t = sde.time_at_log_snr(-2 * log_noise, clip=True)
+        t = sde.time_at_log_snr(first + (last - first) * torch.rand(BATCH, generator=rng), clip=True)
         loss = denoising_score_matching(score, x0, t, sde, rng, weighting).mean()
         optimizer.zero_grad()
         loss.backward()

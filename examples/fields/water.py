@@ -66,9 +66,9 @@ def evolve(
 
 
 def simulate(num: int, seed: int, cells: int = CELLS, progress: bool = False) -> Matrix:
-    """Independent fields (num, 2 · cells), η and then u: two humps of water, let go from rest for a random time.
+    """Independent fields (num, 2 · cells), η and then u: a hump of water, let go from rest for a random time.
 
-    Each hump has a random place, width and height; the volume of water is the same for all. The i-th field depends on
+    It has a random place, width and height; the volume of water is the same for all. The i-th field depends on
     `seed` and i alone.
 
     >>> simulate(3, seed=0).shape
@@ -79,12 +79,11 @@ def simulate(num: int, seed: int, cells: int = CELLS, progress: bool = False) ->
     fields = []
     for start in tqdm(range(0, num, _TOGETHER), "simulate", unit="batch", disable=not progress):
         rng, n = np.random.default_rng((seed, start)), min(_TOGETHER, num - start)
-        place, width, height = rng.random((3, 2, _TOGETHER))
-        time = rng.uniform(0.3, 1.5, _TOGETHER)
-        away = (x - place[:, None] + 0.5) % 1 - 0.5
-        humps = (0.12 + 0.2 * height)[:, None] * np.exp(-((away / (0.03 + 0.05 * width)[:, None]) ** 2))
-        surface = humps.sum(axis=0)[:, :n]
+        place, width, height = rng.random((3, _TOGETHER))[:, :n]
+        time = rng.uniform(0.3, 1.5, _TOGETHER)[:n]
+        away = (x - place + 0.5) % 1 - 0.5
+        surface = (0.12 + 0.2 * height) * np.exp(-((away / (0.03 + 0.05 * width)) ** 2))
         surface = surface - surface.mean(axis=0)
-        found = evolve(surface, np.zeros_like(surface), time[:n], steps, bottom(x[:, 0]))
+        found = evolve(surface, np.zeros_like(surface), time, steps, bottom(x[:, 0]))
         fields.append(np.concatenate(found).T)
     return np.concatenate(fields)
