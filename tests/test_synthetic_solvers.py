@@ -44,7 +44,14 @@ def test_the_law_is_that_of_real_samples(points):
     data, sde, num = signals(), VE(), 20_000
     (p,) = (p for p in points if (p.solver, p.levels, p.steps) == ("DDIM", 2, 12))
     process = processes(data, sde, 1e-2)[2]
-    x = sample(process, [data.restrict(u).score(sde) for u in process.subspaces], num, SOLVERS["DDIM"][0], 12, np.random.default_rng(0)).x
+    x = sample(
+        process,
+        [data.restrict(u).score(sde) for u in process.subspaces],
+        num,
+        SOLVERS["DDIM"][0],
+        12,
+        np.random.default_rng(0),
+    ).x
     target = data.covariance + sde.sigma(0) ** 2 * np.eye(32)
     ratio = np.linalg.solve(target, np.cov(x.T))
     kl = 0.5 * (np.trace(ratio) - 32 - np.linalg.slogdet(ratio)[1])
