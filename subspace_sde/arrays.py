@@ -7,6 +7,7 @@ arrays over the batch); they meet ``x`` in `over` alone, which casts them to ``x
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
@@ -85,6 +86,13 @@ def check_score(s: Any, x: Any, whose: str) -> None:
 
 def _kind(x: Any) -> str:
     return f"shape {tuple(getattr(x, 'shape', ()))} and dtype {getattr(x, 'dtype', type(x).__name__)}"
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """`value` as an int >= 1, or a ValueError."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    return operator.index(value)
 
 
 def device(x: Any) -> Any:

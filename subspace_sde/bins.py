@@ -8,8 +8,8 @@ from typing import Any
 
 import array_api_compat
 
+from .arrays import positive_integer
 from .backend import Noise
-from .sampling import _count
 
 
 class Bins:
@@ -30,7 +30,7 @@ class Bins:
     """
 
     def __init__(self, count: int = 256, low: float = 0.0, high: float = 1.0, repeats: int = 1) -> None:
-        self.count, self.repeats = _count("count", count), _count("repeats", repeats)
+        self.count, self.repeats = positive_integer("count", count), positive_integer("repeats", repeats)
         if count < 2:
             raise ValueError(f"images need at least two bins, got {count}")
         if not (math.isfinite(low) and math.isfinite(high) and low < high):

@@ -12,7 +12,6 @@ volume that the flow takes up are its likelihood.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from math import prod, sqrt
 from typing import Any
@@ -23,8 +22,8 @@ from .arrays import Score, check_score, device, namespace
 from .backend import backend_of
 from .grids import Spacing, stage_times
 from .process import SubspaceSDE
-from .sampling import _Guard, _in_training
 from .solvers import Heun, Solver
+from .watching import Guard, warn_of_training
 
 
 class Flow:
@@ -66,13 +65,7 @@ class Flow:
                 got = tuple(getattr(condition, "shape", ())) or type(condition).__name__
                 raise ValueError(f"condition takes one entry for each element of the batch {batch}, got {got}")
             condition = namespace(condition).reshape(condition, (self.size, *condition.shape[len(batch) :]))
-        for k, score in enumerate(scores):
-            if _in_training(score):
-                warnings.warn(
-                    f"the score of level {k} is a network in training mode, where dropout and batch statistics "
-                    "disturb the flow: call its .eval() first",
-                    stacklevel=3,
-                )
+        warn_of_training(scores)
         self.scores = tuple(DifferentiableScore(s, k, self.size, x, condition) for k, s in enumerate(scores))
         self.seconds = [0.0] * len(scores)
         self._solver = Heun() if solver is None else solver
@@ -104,7 +97,7 @@ class Flow:
         return self._solve(k, x, self._down[k], score)
 
     def _solve(self, k: int, x: Any, times: list[float], score: Score) -> Any:
-        backend, guard = backend_of(x), _Guard(k, 0)
+        backend, guard = backend_of(x), Guard(k, 0)
         backend.synchronize(x)
         started = time.perf_counter()
         numbers = {t: i for i, t in enumerate(times)}

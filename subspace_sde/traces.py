@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
+from .arrays import positive_integer
 from .backend import Noise
 from .flow import DifferentiableScore
-from .sampling import _count
 
 
 class Trace(Protocol):
@@ -45,7 +45,7 @@ class Exact:
     draws = 0
 
     def __init__(self, at_once: int = 64) -> None:
-        self.at_once = _count("at_once", at_once)
+        self.at_once = positive_integer("at_once", at_once)
 
     def probes(self, shape: tuple[int, ...], noise: Noise) -> Any:
         return None
@@ -97,7 +97,7 @@ class Hutchinson:
     """
 
     def __init__(self, probes: int = 1, distribution: Callable[[Any], Any] = rademacher) -> None:
-        self.draws, self.distribution = _count("probes", probes), distribution
+        self.draws, self.distribution = positive_integer("probes", probes), distribution
 
     def probes(self, shape: tuple[int, ...], noise: Noise) -> Any:
         return self.distribution(noise.normal((self.draws, *shape)))

@@ -27,9 +27,9 @@ from subspace_sde.posterior import (
     sample_posterior,
 )
 from subspace_sde.sampled_law import _UnitDraws
-from subspace_sde.sampling import Checked
 from subspace_sde.solvers import DPMSolver, Heun
 from subspace_sde.starting import Start
+from subspace_sde.watching import Checked
 from tests.test_measurements import Squares, WrongAdjoint, matrix
 
 SHAPE = (8,)

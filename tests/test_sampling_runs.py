@@ -306,7 +306,7 @@ def test_a_proxy_that_answers_everything_ends_the_search():
 @pytest.mark.parametrize("bad", [0, 3, 49, 50, 51, 70])
 def test_the_guard_of_a_device_names_the_first_bad_step(bad, monkeypatch, like, array):
     # it reads every 50 steps and at the end of a stage, and must name the step at which it went wrong
-    monkeypatch.setattr("subspace_sde.sampling.on_host", lambda x: False)
+    monkeypatch.setattr("subspace_sde.watching.on_host", lambda x: False)
     process, calls = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(4,)), [], []), [0]
 
     class Breaking(SingleStep):

@@ -10,14 +10,15 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score
+from ..arrays import Score, positive_integer
 from ..backend import RNG, Noise
 from ..grids import Spacing, stage_times
 from ..process import SubspaceSDE
-from ..sampling import Checked, Samples, Stage, Step, _count, checked_solver, run
+from ..sampling import Samples, Stage, Step, checked_solver, run
 from ..scores import denoiser
 from ..solvers import Solver
 from ..starting import Start
+from ..watching import Checked
 from .method import Differentiable, Method, Prepared
 from .observation import Observation
 from .pigdm import PiGDM
@@ -98,7 +99,7 @@ def sample_posterior(
     if not isinstance(method, Method):
         raise TypeError(f"method must be a Method, PiGDM() say, got {type(method).__name__}")
     method.check(observation)
-    num, solver = _count("num", num), checked_solver(solver)
+    num, solver = positive_integer("num", num), checked_solver(solver)
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing)]
     top = process.K
     if start is not None:
