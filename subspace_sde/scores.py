@@ -87,7 +87,10 @@ def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     """The velocity dx/dt = f x − ½ g² s of the probability-flow ODE (eq. 3), the inverse of `from_velocity`."""
 
     def velocity(x: Any, t: Any, *condition: Any) -> Any:
-        return _c(sde.f(t), t, x) * x - _c(0.5 * sde.g(t) ** 2, t, x) * score(x, t, *condition)
+        f, pulled = sde.f(t), _c(-0.5 * sde.g(t) ** 2, t, x) * score(x, t, *condition)
+        if isinstance(f, float) and f == 0:  # VE and EDM have no drift: a pass over x is saved
+            return pulled
+        return _c(f, t, x) * x + pulled
 
     return velocity
 

@@ -14,5 +14,7 @@ class EulerMaruyama(SingleStep):
     """x(s) = x + (f x − g² score)(s − t) + g √(t − s) z: first order, one evaluation a step."""
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
-        g = float(sde.g(t))
-        return (1 + float(sde.f(t)) * (s - t)) * x - (g * g * (s - t)) * score(x, t) + (g * math.sqrt(t - s)) * noise()
+        f, g = float(sde.f(t)), float(sde.g(t))
+        pulled = (g * g * (t - s)) * score(x, t)
+        x = (1 + f * (s - t)) * x if f else x  # VE and EDM have no drift: a pass over x is saved
+        return x + pulled + (g * math.sqrt(t - s)) * noise()
