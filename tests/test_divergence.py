@@ -434,7 +434,9 @@ def test_a_curve_that_rises_again_gives_its_last_crossing():
     assert curve.time_at(1e-2) == pytest.approx(0.4)
     assert curve.time_at(1e-1) == pytest.approx(0.35)
     assert curve.time_at(1.0) == 0.1  # it never lies above
-    assert curve.time_at(math.inf) == 0.1
+    assert curve.time_at(1e9) == 0.1
+    with pytest.raises(ValueError, match="the threshold must be positive, got inf: give a finite number"):
+        curve.time_at(math.inf)
     with pytest.raises(
         ValueError, match=r"never stays below 0.0005: the smallest value is 0.0001, the last 0.001 at t = 0.5"
     ):
