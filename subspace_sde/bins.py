@@ -58,6 +58,8 @@ class Bins:
                     f"x has values from {least:g} to {most:g}, outside the declared data range "
                     f"[{self.low:g}, {self.high:g}]: give the range that x is stored in, as Bins(low=..., high=...)"
                 )
+            if 16 * self.count * float(xp.finfo(x.dtype).eps) > 0.25:
+                raise ValueError(f"{x.dtype} cannot tell {self.count} numbers apart: give x in a wider one")
             if off > max(1e-3, 16 * self.count * float(xp.finfo(x.dtype).eps)):
                 raise ValueError(
                     f"x lies up to {off:.2g} of a step between the {self.count} numbers from {self.low:g} to "

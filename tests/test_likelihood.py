@@ -560,3 +560,10 @@ def test_calls_that_make_no_sense():
         with pytest.raises(ValueError, match=r"on level 1.*sample 1"):
             broken = [scores[0], lambda y, s: scores[1](y, s) + np.asarray([[0.0], [np.nan]])]
             log_likelihood(process, broken, x, solver=solver, steps=10, trace=Hutchinson())
+
+
+def test_more_bins_than_the_dtype_can_tell_apart_are_refused():
+    process, law = made(VP(), 0), data()
+    x = np.zeros((1, D), dtype=np.float32)
+    with pytest.raises(ValueError, match="float32 cannot tell 4194304 numbers apart: give x in a wider one"):
+        log_likelihood(process, scores_of(process, law), x, steps=2, bins=Bins(2**22))

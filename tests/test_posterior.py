@@ -6,9 +6,11 @@ matrices, and compared.
 """
 
 import math
+import re
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import solve_ivp
 
 from subspace_sde import VE, VP, Downsampling, LowPass, NestedSubspaces, SubspaceSDE, sample
@@ -546,3 +548,45 @@ def test_refusals():
             make_method()
     with pytest.raises(ValueError, match="least is a share between 0 and 1"):
         Replacement(least=2)
+
+
+def test_what_an_observation_may_be():
+    # ill-conditioned, but in the range: a blur of its own image
+    for dtype in (np.float32, np.float64):
+        blur = Blur.gaussian((3, 16, 16), 1.0)
+        x = np.random.default_rng(0).random((3, 16, 16)).astype(dtype)
+        assert Observation(blur, blur.apply(x)).noise == 0
+    # out of the range of singular maps, by a distance that is the true one
+    a, y = np.asarray([[1.0, 0.0], [1.0, 0.0], [2.0, 1e-9]]), np.asarray([1.0, 0.0, 3.0])
+    far = np.max(np.abs(y - a[:, :1] @ np.linalg.lstsq(a[:, :1], y, rcond=None)[0]))
+    with pytest.raises(ValueError, match=re.escape(f"the nearest A x is {far:.1e} away: give the noise")):
+        Observation(Dense(a * [1, 0]), y)
+    root = np.random.default_rng(1).standard_normal((8, 5))
+    singular, y = root @ root.T, np.random.default_rng(2).standard_normal(8)
+    far = np.max(np.abs(y - singular @ np.linalg.lstsq(singular, y, rcond=1e-9)[0]))
+    with pytest.raises(ValueError, match=re.escape(f"the nearest A x is {far:.1e} away")):
+        Observation(Dense(singular), y)
+    mask = SEEN["mask"]
+    assert Observation(mask, np.zeros(mask.shape), np.float32(0.5), np.int64(7)).iterations == 7
+    for noise in (True, "0.1", -0.1, math.nan, math.inf):
+        with pytest.raises((ValueError, TypeError)):
+            Observation(mask, np.zeros(mask.shape), noise)
+
+
+def test_variances_of_any_kind():
+    for one in (0.25, np.float32(0.25), np.asarray(0.25), torch.tensor(0.25)):
+        assert PiGDM(one).variance(1.0, VE(), level=3) == PiGDM(0.25).variance(1.0, VE())
+    for each in ([0.25, 0.5], np.asarray([0.25, 0.5])):
+        assert PiGDM(each).variance(1.0, VE(), level=1) == PiGDM(0.5).variance(1.0, VE())
+    with pytest.raises(TypeError, match=r"otherwise takes a Method, PiGDM\(\) say, got"):
+        Replacement(PiGDM)
+
+
+def test_a_complement_without_variance_needs_noise():
+    nested = NESTED["means"]
+    process = SubspaceSDE(VE(), nested, [0.4, 0.6], [0.0, 0.1])
+    law, observation = Gaussian(np.zeros(8), np.eye(8)), Observation(SEEN["mask"], np.zeros(SEEN["mask"].shape))
+    scores = [law.restrict(u).score(VE()) for u in nested]
+    with pytest.raises(ValueError, match="a complement of variance 0 and a y without noise contradict each other"):
+        sample_posterior(process, scores, observation, 2, steps=6)
+    assert np.all(np.abs(sample_posterior(process, scores, observation, 2, steps=20, full=True).x) < 1e2)

@@ -1,4 +1,4 @@
-"""Periodic convolutions along the axes: what deblurring starts from."""
+"""Convolutions along the axes, mirrored at the ends: what deblurring starts from."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import is_floating, namespace
+from ..arrays import is_floating, namespace, positive_integer
 from ..backend import backend_of
 from ..measurements import LinearMeasurement, check_measurement
 from .conjugate_gradients import conjugate_gradients
@@ -50,10 +50,9 @@ class Observation:
             )
         if not bool(xp.all(xp.isfinite(y))):
             raise ValueError("y holds NaN or infinity")
-        if not (isinstance(noise, (int, float)) and 0 <= noise < math.inf):
-            raise ValueError(f"noise is a standard deviation, finite and not negative, got {noise}")
-        if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1:
-            raise ValueError(f"iterations must be an integer >= 1, got {iterations!r}")
+        if isinstance(noise, bool) or not hasattr(noise, "__float__") or not 0 <= float(noise) < math.inf:
+            raise ValueError(f"noise is a standard deviation, finite and not negative, got {noise!r}")
+        iterations = positive_integer("iterations", iterations)
         try:
             check_measurement(measurement, y)
         except AssertionError as error:
@@ -71,13 +70,20 @@ class Observation:
         return a._adjoint(solved, xp)
 
     def _check_range(self, xp: Any) -> None:
-        y = self.y
-        off = xp.max(xp.abs(self.measurement._apply(self.pseudo_inverse(y), xp) - y))
-        far, size = (float(backend_of(y).to_numpy(v)) for v in (off, xp.max(xp.abs(y))))
-        if far > float(xp.finfo(y.dtype).eps) ** 0.5 * size:
+        a, y = self.measurement, self.y
+        # the normal equations always have a solution, where AAᵀv = y has none
+        x = conjugate_gradients(
+            lambda u: a._adjoint(a._apply(u, xp), xp), a._adjoint(y, xp), len(a.ambient_shape), 10 * self.iterations
+        )
+        rest = y - a._apply(x, xp)
+        back = a._adjoint(rest, xp)  # 0 where nothing is nearer; else A is ill-conditioned, and y may be reached yet
+        sizes = [xp.max(xp.abs(v)) for v in (rest, y, back)]
+        far, size, slope = (float(backend_of(y).to_numpy(v)) for v in sizes)
+        small = float(xp.finfo(y.dtype).eps) ** 0.5
+        if far > small * size and slope <= small * far:
             raise ValueError(
                 f"without noise y must lie in the range of {self.measurement!r}, but the nearest A x is {far:.1e} "
-                "away: give the noise, or, where A is ill-conditioned, more iterations"
+                "away: give the noise"
             )
 
     def __repr__(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from ..process import _host as host
 from ..sdes import IsotropicSDE
 from .guidance import Guidance
 
@@ -28,8 +29,9 @@ class PiGDM(Guidance):
 
     def __init__(self, variance: float | Sequence[float] = 1.0, weight: float = 1.0) -> None:
         super().__init__(weight)
-        self._each = not isinstance(variance, (int, float))
-        self._prior = tuple(float(v) for v in variance) if isinstance(variance, Iterable) else (float(variance),)
+        values = host(variance)
+        self._each = values.ndim > 0
+        self._prior: tuple[float, ...] = tuple(float(v) for v in values.reshape(-1))
         if not self._prior or not all(0 < v < math.inf for v in self._prior):
             raise ValueError(f"the variance of the data must be positive and finite, got {variance}")
 

@@ -6,6 +6,7 @@ learns from the known one what a single pass of fresh noise did not tell.
 
 from __future__ import annotations
 
+from ..arrays import positive_integer
 from ..solvers import Solver
 from .method import Method
 from .replacement import Replacement, Replacing
@@ -29,10 +30,7 @@ class RePaint(Replacement):
         self, resamplings: int = 10, jump: int = 10, otherwise: Method | None = None, least: float = 0.5
     ) -> None:
         super().__init__(otherwise, least)
-        for name, value in (("resamplings", resamplings), ("jump", jump)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-        self.resamplings, self.jump = resamplings, jump
+        self.resamplings, self.jump = positive_integer("resamplings", resamplings), positive_integer("jump", jump)
 
     def _replacing(self, solver: Solver, determined: Determined) -> Solver:
         return Replacing(solver, determined, self.resamplings, self.jump)

@@ -42,6 +42,8 @@ class Replacement(Method):
         if not 0 <= least <= 1:
             raise ValueError(f"least is a share between 0 and 1, got {least}")
         self.otherwise = PiGDM() if otherwise is None else otherwise
+        if not isinstance(self.otherwise, Method):
+            raise TypeError(f"otherwise takes a Method, PiGDM() say, got {otherwise!r}")
         self.least = float(least)
 
     def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:

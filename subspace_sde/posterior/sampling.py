@@ -104,6 +104,11 @@ def sample_posterior(
     top = process.K
     if start is not None:
         top, grids = start.plan(process, grids, num, observation.y)
+    if not (full or observation.noise) and not all(process.complement_variances[:top]):
+        raise ValueError(
+            "a complement of variance 0 and a y without noise contradict each other in stages: give the noise of y, "
+            "or full=True"
+        )
     views = [View(process, observation, k, full, largest) for k in range(top + 1)]
     ways: dict[int, Method] = {}
     spent = [0.0] * (process.K + 1)
