@@ -77,6 +77,17 @@ def is_floating(x: Any) -> bool:
     return bool(array_api_compat.array_namespace(x).isdtype(x.dtype, "real floating"))
 
 
+def check_trailing(method: str, x: Any, expected: tuple[int, ...], hint: str = "") -> Any:
+    """The namespace of x; a ValueError where it does not end with the axes `expected`, or holds no floats."""
+    xp, n = namespace(x), len(expected)
+    if x.ndim < n or tuple(x.shape[x.ndim - n :]) != expected:
+        got = tuple(x.shape[-n:]) if x.ndim >= n else tuple(x.shape)
+        raise ValueError(f"`{method}` takes trailing shape {expected}, got {got}{hint}")
+    if not is_floating(x):
+        raise ValueError(f"`{method}` takes floating-point numbers, got {x.dtype}: convert first, pixels to [0, 1] say")
+    return xp
+
+
 def check_score(s: Any, x: Any, whose: str) -> None:
     """A ValueError where `s`, what a score returned for x, is not of the shape, dtype, library and device of x."""
     alike = type(s) is type(x) and s.shape == x.shape and s.dtype == x.dtype

@@ -212,10 +212,9 @@ def run(
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
             checked = [Checked(score, k, labels) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():
-                run_of = _algorithm_1(
+                part, stopped = _algorithm_1(
                     process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report
                 )
-            part, stopped = run_of
             if part is not None:
                 finished.append(part)
             if stopped:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Array, is_floating, namespace
+from ..arrays import Array, check_trailing
 from ..subspaces import Subspace
 from ..subspaces.base import Shape, sizes
 
@@ -57,15 +57,15 @@ class LinearMeasurement(ABC):
 
         Raises ValueError for another trailing shape or for numbers that are not floating-point.
         """
-        return self._apply(x, _checked("apply", x, self.ambient_shape))
+        return self._apply(x, check_trailing("apply", x, self.ambient_shape))
 
     def adjoint(self, y: Array) -> Any:
         """Aᵀy: ``(*batch, *shape)`` to ``(*batch, *ambient_shape)``."""
-        return self._adjoint(y, _checked("adjoint", y, self.shape))
+        return self._adjoint(y, check_trailing("adjoint", y, self.shape))
 
     def gram(self, y: Array) -> Any:
         """AAᵀy, of the shape of y."""
-        return self._gram(y, _checked("gram", y, self.shape))
+        return self._gram(y, check_trailing("gram", y, self.shape))
 
     def __matmul__(self, inner: LinearMeasurement | Subspace) -> LinearMeasurement:
         """``outer @ inner`` first applies `inner`, another measurement; with a subspace it is A U, on coordinates."""
@@ -75,16 +75,6 @@ class LinearMeasurement(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.ambient_shape} -> {self.shape})"
-
-
-def _checked(method: str, x: Any, expected: Shape) -> Any:
-    xp, n = namespace(x), len(expected)
-    if x.ndim < n or tuple(x.shape[x.ndim - n :]) != expected:
-        got = tuple(x.shape[-n:]) if x.ndim >= n else tuple(x.shape)
-        raise ValueError(f"`{method}` takes trailing shape {expected}, got {got}")
-    if not is_floating(x):
-        raise ValueError(f"`{method}` takes floating-point numbers, got {x.dtype}: convert first, pixels to [0, 1] say")
-    return xp
 
 
 class _Product(LinearMeasurement):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, is_floating, namespace
+from ..arrays import Array, check_trailing
 
 Shape: TypeAlias = tuple[int, ...]
 Matrix: TypeAlias = np.ndarray[Any, Any]
@@ -193,18 +193,9 @@ class Subspace(ABC):
         raise TypeError(f"a {type(self).__name__} cannot be written as a specification: it has no `_arguments`")
 
     def _check(self, method: str, x: Any, expected: Shape, other: str, other_shape: Shape) -> Any:
-        xp = namespace(x)
-        n = len(expected)
-        if x.ndim < n or tuple(x.shape[x.ndim - n :]) != expected:
-            got = tuple(x.shape[-n:]) if x.ndim >= n else tuple(x.shape)
-            m = len(other_shape)
-            hint = f": did you mean `{other}`?" if tuple(x.shape)[x.ndim - m :] == other_shape else ""
-            raise ValueError(f"`{method}` takes trailing shape {expected}, got {got}{hint}")
-        if not is_floating(x):
-            raise ValueError(
-                f"`{method}` takes floating-point numbers, got {x.dtype}: convert first, pixels to [0, 1] say"
-            )
-        return xp
+        shape = tuple(getattr(x, "shape", ()))
+        other_way = shape[max(len(shape) - len(other_shape), 0) :] == other_shape
+        return check_trailing(method, x, expected, f": did you mean `{other}`?" if other_way else "")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.ambient_shape} -> {self.shape})"
