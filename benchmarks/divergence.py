@@ -20,8 +20,8 @@ import torch
 from examples.images.levels import Level
 from subspace_sde import DivergenceCurve, orthogonal_fisher_divergence
 from subspace_sde.analysis import subspace_named
+from subspace_sde.divergence import switch_times
 from subspace_sde.images import load, to_unit
-from subspace_sde.switching import switch_times
 
 from .project import processor
 

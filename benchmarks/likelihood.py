@@ -23,12 +23,10 @@ import torch
 
 from examples.images.levels import Level, unet
 from subspace_sde import LowPass, NestedSubspaces, SubspaceSDE, log_likelihood, orthogonal_fisher_divergence
-from subspace_sde.bins import Bins
-from subspace_sde.grids import UniformTime, stage_times
 from subspace_sde.images import load, to_unit
-from subspace_sde.likelihood import FullScore, Likelihood, Staged
+from subspace_sde.likelihood import Bins, FullScore, Hutchinson, Likelihood, Staged, gaussian, rademacher
+from subspace_sde.sampling import UniformTime, stage_times
 from subspace_sde.solvers import DormandPrince
-from subspace_sde.traces import Hutchinson, gaussian, rademacher
 
 from .project import processor
 

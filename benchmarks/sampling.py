@@ -28,9 +28,9 @@ import torch
 
 from subspace_sde import EDM, VE, LowPass, NestedSubspaces, SubspaceSDE, gaussian_divergence, plan, sample
 from subspace_sde.images import photos, unit_batches
-from subspace_sde.moments import Covariance
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.solvers import DPMSolver, EulerMaruyama, Heun
+from subspace_sde.statistics import Covariance
 
 from .project import processor
 

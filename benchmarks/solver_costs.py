@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from subspace_sde import VE, LowPass, NestedSubspaces, SubspaceSDE, gaussian_divergence, plan, sample
-from subspace_sde.grids import stage_times
 from subspace_sde.images import photos, unit_batches
-from subspace_sde.moments import PowerSpectrum
 from subspace_sde.oracles import DCTGaussian
+from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import DDIM, DPMSolver, Heun, Langevin, PredictorCorrector, ReverseDiffusion, SingleStep
+from subspace_sde.statistics import PowerSpectrum
 
 SHAPE = (3, 64, 64)
 ERRORS = (0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.045)

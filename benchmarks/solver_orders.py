@@ -1,7 +1,7 @@
 """The order of every solver through Algorithm 1, without Monte Carlo: ``python -m benchmarks.solver_orders``.
 
 On Gaussian data in float64 every solver is affine, so that the law of its samples is known exactly
-(`subspace_sde.sampled_law`), and so is that of a perfect solver (`subspace_sde.oracles.law_of_samples`). The error is
+(`subspace_sde.sampling`), and so is that of a perfect solver (`subspace_sde.sampling.law_of_samples`). The error is
 that of the covariance, in the Frobenius norm, relative; the order is read off the two finest grids. Solvers without an
 order show their error at three settings: adaptive steps, and, where the data's law is the limit (K = 0), churn and a
 corrector, whose step size by norms is biased in as few dimensions as these.
@@ -15,9 +15,8 @@ import math
 import numpy as np
 
 from subspace_sde import EDM, VE, VP, IsotropicSDE, LowPass, NestedSubspaces, SubspaceSDE, sample
-from subspace_sde.grids import Spacing, UniformLogSNR
-from subspace_sde.oracles import Gaussian, law_of_samples
-from subspace_sde.sampled_law import sampled_law
+from subspace_sde.oracles import Gaussian
+from subspace_sde.sampling import Spacing, UniformLogSNR, law_of_samples, sampled_law
 from subspace_sde.solvers import (
     DDIM,
     Ancestral,

@@ -28,8 +28,8 @@ from subspace_sde import (
 )
 from subspace_sde.arrays import device
 from subspace_sde.backend import Constant
-from subspace_sde.moments import Covariance, accumulate
 from subspace_sde.oracles import Gaussian, Mixture
+from subspace_sde.statistics import Covariance, accumulate
 from subspace_sde.testing import check_subspace
 
 Matrix: TypeAlias = np.ndarray[Any, Any]

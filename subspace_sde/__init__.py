@@ -4,16 +4,13 @@ Five nouns: `Subspace`, `NestedSubspaces`, `IsotropicSDE`, `SubspaceSDE`, and a 
 the rest are functions of them.
 """
 
-from .closed_form import gaussian_divergence
-from .complement import rmsd
-from .divergence import DivergenceCurve, orthogonal_fisher_divergence
-from .encoding import decode, encode
-from .likelihood import log_likelihood
+from .divergence import DivergenceCurve, gaussian_divergence, orthogonal_fisher_divergence, switch_times
+from .likelihood import decode, encode, log_likelihood
 from .planning import Plan, plan
-from .principal import patch_pca, pca, randomised_pca
 from .process import SubspaceSDE
 from .sampling import sample
 from .sdes import EDM, VE, VP, IsotropicSDE, RectifiedFlow, SubVP
+from .statistics import patch_pca, pca, randomised_pca, rmsd
 from .subspaces import (
     Basis,
     Downsampling,
@@ -25,7 +22,6 @@ from .subspaces import (
     Subspace,
     Wavelet,
 )
-from .switching import switch_times
 
 __all__ = [
     "EDM",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
+import numpy as np
 
 
 class Array(Protocol):
@@ -100,6 +101,11 @@ def check_score(s: Any, x: Any, whose: str) -> None:
 
 def _kind(x: Any) -> str:
     return f"shape {tuple(getattr(x, 'shape', ()))} and dtype {getattr(x, 'dtype', type(x).__name__)}"
+
+
+def is_integer(n: Any) -> bool:
+    """True for a whole number of Python or numpy, and not for True."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def positive_integer(name: str, value: Any) -> int:

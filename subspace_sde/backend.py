@@ -93,6 +93,17 @@ def backend_of(x: Any) -> Backend:
     return _load(library(x))
 
 
+def host(x: Any) -> np.ndarray[Any, Any]:
+    """Numbers, or an array of any library, as an array of numpy's float64.
+
+    >>> host([1, 2])
+    array([1., 2.])
+    """
+    if array_api_compat.is_array_api_obj(x):
+        x = backend_of(x).to_numpy(x)
+    return np.asarray(x, dtype=np.float64)
+
+
 class Constant:
     """A numpy float64 array that a subspace or an oracle owns, and that follows the library, device and dtype of x.
 

@@ -71,9 +71,9 @@ def analyse(
     """
     if out is not None and (files := [path for path in (out, *out.parents) if path.is_file()]):
         raise ValueError(f"{files[0]} is a file: --out takes a folder")
-    from .analysis import analyse as stage
+    from .analysis.analyse_data import analyse as stage
+    from .analysis.report import as_json, show, write
     from .images import load
-    from .report import as_json, show, write
 
     console = Console()
     with console.status(f"reading {escape(source)}"):

@@ -19,7 +19,7 @@ import numpy as np
 
 from .arrays import namespace
 from .backend import backend_of
-from .divergence import DivergenceCurve, check_threshold
+from .divergence.estimate import DivergenceCurve, check_threshold
 from .subspaces import Subspace
 
 if TYPE_CHECKING:

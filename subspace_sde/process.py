@@ -21,9 +21,9 @@ import array_api_compat
 import numpy as np
 
 from .arrays import Array, Score, device, namespace, over
-from .backend import RNG, Constant, Noise, backend_of
-from .complement import ComplementMoments, combined_variance, complement_moments
+from .backend import RNG, Constant, Noise, backend_of, host
 from .sdes import IsotropicSDE
+from .statistics.complement import ComplementMoments, combined_variance, complement_moments
 from .subspaces import NestedSubspaces, Subspace
 
 
@@ -77,7 +77,7 @@ class SubspaceSDE:
             )
         if not all(math.isfinite(v) and v >= 0 for v in self.complement_variances):
             raise ValueError(f"complement variances must be finite and not negative, got {self.complement_variances}")
-        self.mean = None if mean is None else _host(mean)
+        self.mean = None if mean is None else host(mean)
         self._complement_means: tuple[Constant, ...] = ()
         if self.mean is not None:
             if self.mean.shape != subspaces.ambient_shape:
@@ -309,9 +309,3 @@ class SubspaceSDE:
     def __repr__(self) -> str:
         plan = ", ".join(f"t_{k} = {t:.3f}" for k, t in enumerate(self.times, start=1)) or "the full space alone"
         return f"SubspaceSDE({self.sde!r}, {self.subspaces!r}, {plan})"
-
-
-def _host(x: Any) -> np.ndarray[Any, Any]:
-    if array_api_compat.is_array_api_obj(x):
-        x = backend_of(x).to_numpy(x)
-    return np.asarray(x, dtype=np.float64)

@@ -7,8 +7,7 @@ import numpy as np
 import torch.distributed as dist
 
 from subspace_sde import Downsampling, LowPass, Subspace
-from subspace_sde.complement import ComplementEnergies
-from subspace_sde.moments import Covariance, PatchCovariance, PowerSpectrum
+from subspace_sde.statistics import ComplementEnergies, Covariance, PatchCovariance, PowerSpectrum
 
 SHAPE = (2, 4, 6)
 out = Path(sys.argv[1])

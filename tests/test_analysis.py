@@ -21,9 +21,8 @@ from subspace_sde import (
     plan,
     rmsd,
 )
-from subspace_sde import analysis as module
-from subspace_sde.analysis import analyse, subspace_named
-from subspace_sde.candidates import candidates
+from subspace_sde.analysis import analyse, candidate_subspaces, subspace_named
+from subspace_sde.analysis import analyse_data as module
 from subspace_sde.images import Images, to_unit
 from subspace_sde.oracles import DCTGaussian, Gaussian
 from subspace_sde.specification import specify
@@ -150,7 +149,7 @@ def test_levels_that_may_be_used_from_the_start_keep_their_names():
     for best in (found.plan, *found.by_levels):
         assert best.times
         for name, level in zip(found.names(best), best.subspaces[1:], strict=True):
-            expected = candidates(images.shape, 4)[name]
+            expected = candidate_subspaces(images.shape, 4)[name]
             x = to_unit(images.train[:2]).astype(np.float64)
             np.testing.assert_allclose(level.project(x), expected.project(x), atol=1e-12)
             assert name in rows(found)
@@ -159,7 +158,7 @@ def test_levels_that_may_be_used_from_the_start_keep_their_names():
 def test_no_candidate_makes_a_better_plan(dense):
     """`plan`, given all of them."""
     images, found = dense
-    given = list(candidates(images.shape, 1).values())
+    given = list(candidate_subspaces(images.shape, 1).values())
     curves = gaussian_divergence(law_of(images, "covariance"), found.sde, given, found.rows[0].curve.times)
     for k, best in enumerate(found.by_levels, start=1):
         assert best.cost == pytest.approx(plan(given, curves, found.threshold, max_levels=k).cost, abs=1e-4)
@@ -287,11 +286,13 @@ def test_a_wavelet_only_halves():
 
 def test_candidates_have_edges_that_a_network_can_halve():
     for shape, multiple in (((3, 32, 48), 4), ((3, 36, 24), 4), ((3, 256, 256), 16), ((3, 9, 9), 3)):
-        found = candidates(shape, multiple)
+        found = candidate_subspaces(shape, multiple)
         assert found and not any(n % multiple for u in found.values() for n in u.shape[1:])
         assert all(u.dim < u.ambient_dim for u in found.values())
-    assert [n for n in candidates((3, 32, 32), 4) if n.startswith("low")] == [f"lowpass:{4 * n}" for n in range(1, 8)]
-    assert len(candidates((3, 1024, 1024), 4)) < 60
+    assert [n for n in candidate_subspaces((3, 32, 32), 4) if n.startswith("low")] == [
+        f"lowpass:{4 * n}" for n in range(1, 8)
+    ]
+    assert len(candidate_subspaces((3, 1024, 1024), 4)) < 60
 
 
 @pytest.mark.parametrize(

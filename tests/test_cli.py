@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from subspace_sde import Downsampling, LowPass, Plan, SubspaceSDE, cli, plotting, report, rmsd
+from subspace_sde import Downsampling, LowPass, Plan, SubspaceSDE, cli, plotting, rmsd
+from subspace_sde.analysis import report
 from subspace_sde.images import load, to_unit
 from subspace_sde.specification import specify
 

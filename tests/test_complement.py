@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subspace_sde import VE, Basis, Downsampling, LowPass, NestedSubspaces, SubspaceSDE, rmsd
-from subspace_sde.complement import ComplementMoments, combined_variance, complement_moments
+from subspace_sde.statistics import ComplementMoments, complement_moments
+from subspace_sde.statistics.complement import combined_variance
 
 NESTED = [
     NestedSubspaces([Downsampling((6,), 2, axes=(-1,))]),

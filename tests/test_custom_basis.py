@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import shortest_path
 
 from examples.custom_basis import First, Smooth, laplacian, main, road_map, run, statistics, weather
 from subspace_sde import VE, Basis, NestedSubspaces, gaussian_divergence, plan
-from subspace_sde.moments import Covariance, accumulate
-from subspace_sde.subspaces.base import Relative
+from subspace_sde.statistics import Covariance, accumulate
+from subspace_sde.subspaces import Relative
 from subspace_sde.testing import check_subspace
 
 SDE = VE()

@@ -22,7 +22,7 @@ from subspace_sde import (
     orthogonal_fisher_divergence,
 )
 from subspace_sde.backend import backend_of, streams
-from subspace_sde.divergence import ComplementParts
+from subspace_sde.divergence.estimate import ComplementParts
 from subspace_sde.oracles import Gaussian
 
 SHAPE, D = (3, 4), 12

@@ -14,8 +14,8 @@ from examples.images.__main__ import app
 from examples.images.levels import Level, file_name, unet
 from examples.images.stages import SDE, load_levels, ways
 from subspace_sde import Identity, LowPass, log_likelihood
-from subspace_sde.bins import Bins
 from subspace_sde.images import load, to_unit
+from subspace_sde.likelihood import Bins
 from subspace_sde.measurements import check_measurement
 from subspace_sde.solvers import DPMSolver
 

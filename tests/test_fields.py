@@ -14,8 +14,8 @@ from examples.fields.comparison import SDE, compare
 from examples.fields.networks import train
 from examples.fields.quality import Judge, increments, spectrum, volume
 from examples.fields.water import VISCOSITY, _rates, bottom, evolve, places, simulate
-from subspace_sde.grids import stage_times
 from subspace_sde.process import SubspaceSDE
+from subspace_sde.sampling import stage_times
 
 
 def energy(surface, velocity, floor):

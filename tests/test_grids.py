@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subspace_sde import EDM, VE, VP, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP, sample
-from subspace_sde.grids import AlongTimes, Rho, UniformLogSNR, UniformTime, grid, stage_times
+from subspace_sde.sampling import AlongTimes, Rho, UniformLogSNR, UniformTime, grid, stage_times
 
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
 SPACINGS = [None, UniformTime(), UniformLogSNR(), Rho(), Rho(1.0)]

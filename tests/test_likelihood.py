@@ -21,11 +21,9 @@ from subspace_sde import (
     log_likelihood,
 )
 from subspace_sde.backend import Noise, backend_of, streams
-from subspace_sde.bins import Bins
-from subspace_sde.likelihood import FullScore, Staged
+from subspace_sde.likelihood import Bins, Exact, FullScore, Hutchinson, Staged, gaussian, rademacher
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.solvers import DDIM, Ancestral, DormandPrince, DPMSolver, EulerMaruyama, Heun
-from subspace_sde.traces import Exact, Hutchinson, gaussian, rademacher
 
 D, SIZES = 7, (7, 5, 3, 2)
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
@@ -181,7 +179,7 @@ def test_the_full_score_is_differentiated_as_autograd_does_it():
 
 def black_box(process, scores, x, trace, steps, rng):
     """Written out: Heun in full dimension, ∇·v by torch's Jacobian of the whole full score, no part of it known."""
-    from subspace_sde.grids import stage_times
+    from subspace_sde.sampling import stage_times
 
     sde, noise = process.sde, Noise(rng, (len(x),), x)
     v = noise.normal((max(trace.draws, 1), D)) if trace.draws else None

@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 from scipy.fft import dctn
 
 from subspace_sde import Downsampling, LowPass, NestedSubspaces, PatchBasis
-from subspace_sde.complement import ComplementEnergies, ComplementMoments
-from subspace_sde.moments import Covariance, PatchCovariance, PowerSpectrum, accumulate
+from subspace_sde.statistics import (
+    ComplementEnergies,
+    ComplementMoments,
+    Covariance,
+    PatchCovariance,
+    PowerSpectrum,
+    accumulate,
+)
 
 SHAPE = (2, 4, 6)
 LEVELS = [Downsampling(SHAPE, 2), LowPass(SHAPE, (2, 3))]

@@ -7,8 +7,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP, sample
-from subspace_sde.oracles import DCTGaussian, Gaussian, LowRankGaussian, Mixture, dct_basis, law_of_samples
-from subspace_sde.sampling import stage_times
+from subspace_sde.oracles import DCTGaussian, Gaussian, LowRankGaussian, Mixture, dct_basis
+from subspace_sde.sampling import law_of_samples, stage_times
 from subspace_sde.solvers import EulerMaruyama, Heun
 
 NESTED = [

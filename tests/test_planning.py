@@ -28,10 +28,10 @@ from subspace_sde import (
     plan,
     switch_times,
 )
-from subspace_sde.costs import flops, pixels, power, seconds
-from subspace_sde.grids import stage_times
-from subspace_sde.moments import Covariance
 from subspace_sde.oracles import DCTGaussian
+from subspace_sde.planning import flops, pixels, power, seconds
+from subspace_sde.sampling import stage_times
+from subspace_sde.statistics import Covariance
 
 SHAPE = (8, 8)
 CANDIDATES = [

@@ -15,7 +15,6 @@ from scipy.integrate import solve_ivp
 
 from subspace_sde import VE, VP, Downsampling, LowPass, NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.backend import Noise, backend_of
-from subspace_sde.grids import stage_times
 from subspace_sde.measurements import Blur, Dense, Mask, Pooling
 from subspace_sde.oracles import Gaussian
 from subspace_sde.posterior import (
@@ -28,10 +27,10 @@ from subspace_sde.posterior import (
     conjugate_gradients,
     sample_posterior,
 )
-from subspace_sde.sampled_law import _UnitDraws
+from subspace_sde.sampling import Start, stage_times
+from subspace_sde.sampling.solver_law import _UnitDraws
+from subspace_sde.sampling.watching import Checked
 from subspace_sde.solvers import DPMSolver, Heun
-from subspace_sde.starting import Start
-from subspace_sde.watching import Checked
 from tests.test_measurements import Squares, WrongAdjoint, matrix
 
 SHAPE = (8,)

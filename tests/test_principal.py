@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from subspace_sde import NestedSubspaces, PatchBasis, patch_pca, pca, randomised_pca, rmsd
-from subspace_sde.moments import Covariance, PatchCovariance
+from subspace_sde.statistics import Covariance, PatchCovariance
 from subspace_sde.testing import check_subspace
 
 SHAPE = (2, 4, 6)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from subspace_sde import EDM, VE, VP, Basis, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP
 from subspace_sde.arrays import device, namespace
 from subspace_sde.backend import backend_of, library
-from subspace_sde.complement import complement_moments
 from subspace_sde.oracles import Gaussian
+from subspace_sde.statistics import complement_moments
 
 NESTED = [  # K = 1, 2, 3 in one, two and three dimensions, odd sizes
     NestedSubspaces([LowPass((5,), 3, axes=(-1,))]),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, sample
 from subspace_sde.backend import backend_of, streams
-from subspace_sde.grids import stage_times
 from subspace_sde.oracles import Gaussian
+from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, PredictorCorrector, SingleStep
 
 NESTED = [

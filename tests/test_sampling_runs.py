@@ -13,7 +13,7 @@ import torch
 from subspace_sde import VE, VP, Downsampling, LowPass, NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.oracles import Gaussian, Mixture
-from subspace_sde.sampled_law import sampled_law
+from subspace_sde.sampling import Start, sampled_law
 from subspace_sde.scores import denoiser, from_denoiser, from_noise, guided
 from subspace_sde.solvers import (
     DormandPrince,
@@ -24,7 +24,6 @@ from subspace_sde.solvers import (
     PredictorCorrector,
     SingleStep,
 )
-from subspace_sde.starting import Start
 
 SDE = VE()
 NESTED = NestedSubspaces([Downsampling((3, 4, 6), 2), Downsampling((3, 2, 3), 3, axes=(-1,))])
@@ -306,7 +305,7 @@ def test_a_proxy_that_answers_everything_ends_the_search():
 @pytest.mark.parametrize("bad", [0, 3, 49, 50, 51, 70])
 def test_the_guard_of_a_device_names_the_first_bad_step(bad, monkeypatch, like, array):
     # it reads every 50 steps and at the end of a stage, and must name the step at which it went wrong
-    monkeypatch.setattr("subspace_sde.watching.on_host", lambda x: False)
+    monkeypatch.setattr("subspace_sde.sampling.watching.on_host", lambda x: False)
     process, calls = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(4,)), [], []), [0]
 
     class Breaking(SingleStep):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from subspace_sde import EDM, VE, VP, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP, sample
-from subspace_sde.grids import Rho, UniformLogSNR, UniformTime
-from subspace_sde.oracles import Gaussian, law_of_samples
-from subspace_sde.sampled_law import sampled_law
+from subspace_sde.oracles import Gaussian
+from subspace_sde.sampling import Rho, UniformLogSNR, UniformTime, law_of_samples, sampled_law
 from subspace_sde.solvers import (
     DDIM,
     Ancestral,
@@ -285,7 +284,7 @@ def test_every_library_gives_the_same_samples_from_the_same_noise(solver, like, 
     ids=name,
 )
 def test_evaluations_of_each_stage(solver, expected):
-    from subspace_sde.grids import stage_times
+    from subspace_sde.sampling import stage_times
 
     process = made(EDM(), 2)
     found = sample(process, scores_of(data(), process), 2, solver, 18)

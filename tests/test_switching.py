@@ -14,8 +14,9 @@ from test_divergence import SHAPE, Counted, D, closed_form_within
 
 from subspace_sde import EDM, VE, VP, Identity, LowPass, RectifiedFlow, SubVP, orthogonal_fisher_divergence
 from subspace_sde.backend import backend_of, streams
+from subspace_sde.divergence import SwitchTime, switch_times
+from subspace_sde.divergence.switching import GammaRegression
 from subspace_sde.oracles import Gaussian, Mixture, dct_basis
-from subspace_sde.switching import GammaRegression, SwitchTime, switch_times
 
 LEVELS = [LowPass(SHAPE, (2, 3)), LowPass(SHAPE, 2), LowPass(SHAPE, 1)]
 THRESHOLD = 3e-3

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from examples.synthetic.solvers import SOLVERS, app, least_cost, measure, processes, signals, table
 from subspace_sde import VE, gaussian_divergence, sample
-from subspace_sde.grids import stage_times
+from subspace_sde.sampling import stage_times
 
 
 @pytest.fixture(scope="module")

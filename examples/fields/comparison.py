@@ -23,9 +23,9 @@ from subspace_sde import (
     sample,
 )
 from subspace_sde.arrays import Score
-from subspace_sde.costs import flops
-from subspace_sde.moments import Covariance, accumulate
+from subspace_sde.planning import flops
 from subspace_sde.solvers import DPMSolver, Heun, Solver
+from subspace_sde.statistics import Covariance, accumulate
 
 from .networks import network_of, score_of, train
 from .quality import Judge

@@ -98,7 +98,7 @@ def analyse(
     threshold: Threshold = 3e-3,
 ) -> None:
     """Compare subspaces: how far do the images lie from each, from when could it be used? Seconds, no network."""
-    from subspace_sde.report import show
+    from subspace_sde.analysis.report import show
 
     from .stages import analyse as stage
 
@@ -273,7 +273,7 @@ def run(
 ) -> None:
     """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped."""
     from subspace_sde.analysis import subspace_named
-    from subspace_sde.report import show
+    from subspace_sde.analysis.report import show
 
     from .drawing import draw
     from .levels import unet

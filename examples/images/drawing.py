@@ -16,8 +16,8 @@ from tqdm import tqdm
 from subspace_sde import SubspaceSDE, sample
 from subspace_sde.arrays import Score
 from subspace_sde.backend import streams
-from subspace_sde.grids import stage_times
 from subspace_sde.images import Images, save_grid
+from subspace_sde.sampling import stage_times
 from subspace_sde.scores import denoiser
 from subspace_sde.solvers import DDIM, DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector, Solver
 

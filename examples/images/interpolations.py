@@ -11,9 +11,9 @@ import torch
 from tqdm import tqdm
 
 from subspace_sde import decode, encode
-from subspace_sde.encoding import interpolate
-from subspace_sde.grids import stage_times
 from subspace_sde.images import Images, to_unit
+from subspace_sde.likelihood import interpolate
+from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import Heun
 
 from .drawing import machine

@@ -12,12 +12,10 @@ from tqdm import tqdm
 
 from subspace_sde import log_likelihood
 from subspace_sde.backend import streams
-from subspace_sde.bins import Bins
-from subspace_sde.grids import stage_times
 from subspace_sde.images import Images, to_unit
-from subspace_sde.likelihood import FullScore, Staged
+from subspace_sde.likelihood import Bins, FullScore, Hutchinson, Staged
+from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import DPMSolver
-from subspace_sde.traces import Hutchinson
 
 from .drawing import machine
 from .levels import Level

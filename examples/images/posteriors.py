@@ -17,10 +17,10 @@ import torch
 from tqdm import tqdm
 
 from subspace_sde.backend import streams
-from subspace_sde.grids import stage_times
 from subspace_sde.images import Images, to_unit
 from subspace_sde.measurements import LinearMeasurement, Mask, Mixing, Pooling
 from subspace_sde.posterior import Method, Observation, PiGDM, RePaint, Replacement, sample_posterior
+from subspace_sde.sampling import stage_times
 from subspace_sde.scores import denoiser
 from subspace_sde.solvers import DDIM
 

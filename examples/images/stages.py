@@ -29,10 +29,10 @@ from subspace_sde import (
 )
 from subspace_sde import analysis as library
 from subspace_sde.analysis import subspace_named
+from subspace_sde.analysis.report import write
 from subspace_sde.arrays import Score
 from subspace_sde.backend import backend_of
 from subspace_sde.images import Images, to_unit, unit_batches
-from subspace_sde.report import write
 from subspace_sde.specification import specify
 
 from .levels import Level, file_name

@@ -23,8 +23,8 @@ from subspace_sde import (
     sample,
 )
 from subspace_sde.arrays import Score
-from subspace_sde.grids import stage_times
 from subspace_sde.oracles import Gaussian, Mixture
+from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import EulerMaruyama, Heun, Solver
 
 Matrix: TypeAlias = np.ndarray[Any, Any]

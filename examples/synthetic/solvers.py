@@ -1,7 +1,7 @@
 """What each solver's accuracy costs, in the full space and in stages: ``python -m examples.synthetic.solvers --help``.
 
 The data are smooth signals, a Gaussian process, so that the law of the samples is known exactly after every number of
-steps (`subspace_sde.sampled_law`): no samples are drawn, and no network is trained.
+steps (`subspace_sde.sampling`): no samples are drawn, and no network is trained.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import typer
 from tqdm import tqdm
 
 from subspace_sde import VE, LowPass, NestedSubspaces, SubspaceSDE, gaussian_divergence, sample
-from subspace_sde.oracles import Gaussian, law_of_samples
-from subspace_sde.sampled_law import sampled_law
+from subspace_sde.oracles import Gaussian
+from subspace_sde.sampling import law_of_samples, sampled_law
 from subspace_sde.solvers import DDIM, Ancestral, DPMSolver, EulerMaruyama, Heun, ReverseDiffusion, Solver
 
 from .comparison import kl_divergence

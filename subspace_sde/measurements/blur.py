@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Constant
-from ..process import _host
+from ..backend import Constant, host
 from ..subspaces.base import per_axis, sizes
-from ..subspaces.separable import _apply as along
+from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 
@@ -28,7 +27,7 @@ class Blur(LinearMeasurement):
     """
 
     def __init__(self, shape: Sequence[int], kernel: Any, axes: Sequence[int] = (-2, -1)) -> None:
-        shape, weights = sizes("shape", shape), _host(kernel)
+        shape, weights = sizes("shape", shape), host(kernel)
         _, axes = per_axis("axes", 1, axes, len(shape))
         if weights.ndim != 1 or len(weights) % 2 == 0 or len(weights) > min(shape[a] for a in axes):
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import library
-from ..testing import _Law
+from ..comparison import Comparison
 from .base import LinearMeasurement
 
 
@@ -29,7 +29,7 @@ def check_measurement(measurement: LinearMeasurement, like: Any = None, toleranc
     >>> check_measurement(Pooling((3, 8, 8), 4))
     """
     like = np.zeros(()) if like is None else like
-    law = _Law(repr(measurement), like, tolerance)
+    law = Comparison(repr(measurement), like, tolerance)
     batches: tuple[tuple[int, ...], ...] = ((3,), (), (2, 1))
     for seed, batch in enumerate(batches):
         law.input = f"standard normal x of shape {(*batch, *measurement.ambient_shape)} and y of shape "

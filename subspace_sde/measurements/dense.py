@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Constant
-from ..process import _host
-from ..subspaces.separable import _apply as along
+from ..backend import Constant, host
+from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 
@@ -27,7 +26,7 @@ class Dense(LinearMeasurement):
     """
 
     def __init__(self, matrix: Any, ambient_shape: Sequence[int] | None = None) -> None:
-        values = _host(matrix)
+        values = host(matrix)
         if values.ndim != 2 or not np.all(np.isfinite(values)):
             raise ValueError(f"a measurement's matrix is finite and has two axes, got shape {values.shape}")
         super().__init__(values.shape[1:] if ambient_shape is None else ambient_shape, values.shape[:1])

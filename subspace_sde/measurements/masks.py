@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import device
-from ..backend import library
-from ..process import _host
+from ..backend import host, library
 from ..subspaces.base import Shape, sizes
 from .base import LinearMeasurement
 
@@ -115,7 +114,7 @@ class _Places:
 
 
 def _zero_one(mask: Any, shape: Shape) -> np.ndarray[Any, Any]:
-    values = _host(mask)
+    values = host(mask)
     if values.ndim == 0 or values.shape != shape[len(shape) - values.ndim :]:
         raise ValueError(f"a mask has the shape {shape} of the arrays, or of their last axes, got {values.shape}")
     if not np.all((values == 0) | (values == 1)):

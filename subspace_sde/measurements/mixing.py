@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Constant
-from ..process import _host
+from ..backend import Constant, host
 from ..subspaces.base import per_axis, sizes
-from ..subspaces.separable import _apply as along
+from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 
@@ -28,7 +27,7 @@ class Mixing(LinearMeasurement):
     """
 
     def __init__(self, shape: Sequence[int], matrix: Any, axis: int = -3) -> None:
-        shape, weights = list(sizes("shape", shape)), _host(matrix)
+        shape, weights = list(sizes("shape", shape)), host(matrix)
         _, (axis,) = per_axis("axis", 1, (axis,), len(shape))
         if weights.ndim != 2 or weights.shape[1] != shape[axis] or not np.all(np.isfinite(weights)):
             raise ValueError(

@@ -2,10 +2,9 @@
 
 Each gives its exact score, density and draws at any noise (`Oracle`), and the law of its coordinates in a subspace.
 Solvers, divergences and likelihoods are tested against them; for Gaussian data the law of Algorithm 1's output is known
-too (`law_of_samples`).
+too (`subspace_sde.sampling.law_of_samples`).
 """
 
-from .algorithm_1 import law_of_samples
 from .base import Oracle
 from .dct import DCTGaussian, dct_basis
 from .empirical import Empirical
@@ -21,5 +20,4 @@ __all__ = [
     "Mixture",
     "Oracle",
     "dct_basis",
-    "law_of_samples",
 ]

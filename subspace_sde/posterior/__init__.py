@@ -1,8 +1,8 @@
 """Sampling what is not known of x from what is: y = A x + noise, for any linear A, on every level."""
 
-from .conjugate_gradients import conjugate_gradients
 from .dps import DPS
 from .guidance import Guidance
+from .linear_systems import conjugate_gradients
 from .method import Method, Prepared
 from .observation import Observation
 from .pigdm import PiGDM

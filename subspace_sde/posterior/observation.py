@@ -10,7 +10,7 @@ import array_api_compat
 from ..arrays import is_floating, namespace, positive_integer
 from ..backend import backend_of
 from ..measurements import LinearMeasurement, check_measurement
-from .conjugate_gradients import conjugate_gradients
+from .linear_systems import conjugate_gradients
 
 
 class Observation:

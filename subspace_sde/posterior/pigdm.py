@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..process import _host as host
+from ..backend import host
 from ..sdes import IsotropicSDE
 from .guidance import Guidance
 

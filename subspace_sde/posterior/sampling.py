@@ -12,13 +12,13 @@ import array_api_compat
 
 from ..arrays import Score, positive_integer
 from ..backend import RNG, Noise
-from ..grids import Spacing, stage_times
 from ..process import SubspaceSDE
-from ..sampling import Samples, Stage, Step, checked_solver, run
+from ..sampling.algorithm_1 import Samples, Stage, Step, checked_solver, run
+from ..sampling.grids import Spacing, stage_times
+from ..sampling.start import Start
+from ..sampling.watching import Checked
 from ..scores import denoiser
 from ..solvers import Solver
-from ..starting import Start
-from ..watching import Checked
 from .method import Differentiable, Method, Prepared
 from .observation import Observation
 from .pigdm import PiGDM

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..backend import Noise, backend_of
 from ..process import SubspaceSDE
-from .conjugate_gradients import conjugate_gradients
+from .linear_systems import conjugate_gradients
 from .observation import Observation
 
 _COLUMNS = 256  # systems at a time where a matrix is taken column by column

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, check_trailing
+from ..arrays import Array, check_trailing, is_integer
 
 Shape: TypeAlias = tuple[int, ...]
 Matrix: TypeAlias = np.ndarray[Any, Any]
@@ -280,19 +280,15 @@ class Relative(Subspace):
 def sizes(name: str, shape: Sequence[int]) -> Shape:
     """`shape` as a tuple of positive integers, or a sentence that says what is wrong with it."""
     given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    if not all(_is_integer(n) and n > 0 for n in given):
+    if not all(is_integer(n) and n > 0 for n in given):
         raise ValueError(f"{name} must hold positive integers, got {given}")
     return tuple(int(n) for n in given)
-
-
-def _is_integer(n: Any) -> bool:
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def per_axis(name: str, value: int | Sequence[int], axes: Sequence[int], ndim: int) -> tuple[Shape, Shape]:
     """`value`, one number or one for each of `axes`, as a tuple; and the axes counted from the end."""
     axes = tuple(axes) if isinstance(axes, Iterable) else (axes,)
-    if not all(_is_integer(a) and -ndim <= a < ndim for a in axes):
+    if not all(is_integer(a) and -ndim <= a < ndim for a in axes):
         raise ValueError(f"axes {axes} do not exist in an array of {ndim} axes")
     from_the_end = tuple(int(a) if a < 0 else int(a) - ndim for a in axes)
     if len(set(from_the_end)) != len(axes) or not axes:

@@ -38,12 +38,12 @@ class AxisByAxis(Subspace):
 
     def _restrict(self, x: Any, xp: Any) -> Any:
         for axis, rows in reversed(self._maps):
-            x = _apply(rows.like(x), x, axis, xp)
+            x = along(rows.like(x), x, axis, xp)
         return x
 
     def _embed(self, z: Any, xp: Any) -> Any:
         for axis, rows in self._maps:
-            z = _apply(xp.matrix_transpose(rows.like(z)), z, axis, xp)
+            z = along(xp.matrix_transpose(rows.like(z)), z, axis, xp)
         return z
 
     def _within(self, outer: Subspace) -> Subspace:
@@ -92,7 +92,7 @@ class Separable(AxisByAxis):
         return {"shape": list(self.ambient_shape), "matrices": {axis: rows.value.T for axis, rows in self._maps}}
 
 
-def _apply(matrix: Any, x: Any, axis: int, xp: Any) -> Any:
+def along(matrix: Any, x: Any, axis: int, xp: Any) -> Any:
     """The matrix (m, n) along one axis of length n, counted from the end."""
     if axis == -1:
         return xp.matmul(x, xp.matrix_transpose(matrix))

@@ -18,12 +18,12 @@ from typing import Any
 
 import array_api_compat
 
-from .arrays import Score, check_score, device, namespace
-from .backend import backend_of
-from .grids import Spacing, stage_times
-from .process import SubspaceSDE
-from .solvers import Heun, Solver
-from .watching import Guard, warn_of_training
+from ..arrays import Score, check_score, device, namespace
+from ..backend import backend_of
+from ..process import SubspaceSDE
+from ..sampling.grids import Spacing, stage_times
+from ..sampling.watching import Guard, warn_of_training
+from ..solvers import Heun, Solver
 
 
 class Flow:

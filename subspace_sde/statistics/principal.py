@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
-from .arrays import batches, namespace
-from .backend import backend_of
+from ..arrays import batches, namespace
+from ..backend import backend_of, host
+from ..subspaces import Basis, PatchBasis
+from ..subspaces.base import sizes
+from ..subspaces.patches import edges_of
 from .moments import Covariance, Moments, PatchCovariance, accumulate
-from .subspaces import Basis, PatchBasis
-from .subspaces.base import sizes
-from .subspaces.patches import edges_of
 
 
 def pca(data: Any, n_components: int, center: bool = True) -> Basis:
@@ -110,7 +110,7 @@ def randomised_pca(
             xp, backend = namespace(batch), backend_of(batch)
             rows = xp.reshape(batch - backend.from_numpy(mean, batch), (-1, d))
             follow = xp.matmul(rows, backend.from_numpy(directions, rows))
-            product += _host(xp.matmul(xp.matrix_transpose(rows), follow))
+            product += host(xp.matmul(xp.matrix_transpose(rows), follow))
         last, directions = directions, product
     # Rayleigh-Ritz on the last product: Q(QᵀCQ)Qᵀ stands for C
     values, rotation = np.linalg.eigh(last.T @ directions / count)
@@ -167,7 +167,3 @@ def _signed(vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     largest = np.take_along_axis(vectors, np.argmax(np.abs(vectors), axis=0)[None], axis=0)
     signed: np.ndarray[Any, Any] = vectors * np.sign(largest)
     return signed
-
-
-def _host(x: Any) -> np.ndarray[Any, Any]:
-    return backend_of(x).to_numpy(x).astype(np.float64)

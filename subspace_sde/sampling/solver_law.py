@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Score
+from ..arrays import Score
+from ..oracles import Gaussian
+from ..process import SubspaceSDE
+from ..solvers import Solver
+from .algorithm_1 import sample
 from .grids import Spacing
-from .oracles import Gaussian
-from .process import SubspaceSDE
-from .sampling import sample
-from .solvers import Solver
 
 
 def sampled_law(

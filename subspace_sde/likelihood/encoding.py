@@ -14,12 +14,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .arrays import Score, device, namespace
-from .backend import backend_of
+from ..arrays import Score, device, namespace
+from ..backend import backend_of
+from ..process import SubspaceSDE
+from ..sampling.grids import Spacing
+from ..solvers import Solver
 from .flow import Flow, join, split
-from .grids import Spacing
-from .process import SubspaceSDE
-from .solvers import Solver
 
 
 def encode(

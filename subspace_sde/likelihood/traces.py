@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
-from .arrays import positive_integer
-from .backend import Noise
+from ..arrays import positive_integer
+from ..backend import Noise
 from .flow import DifferentiableScore
 
 

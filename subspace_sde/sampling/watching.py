@@ -12,8 +12,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import Score, check_score, on_host
-from .backend import backend_of
+from ..arrays import Score, check_score, on_host
+from ..backend import backend_of
 
 
 class Checked:

@@ -19,11 +19,11 @@ import array_api_compat
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from .arrays import batches, is_floating, namespace, on_host
-from .backend import backend_of
-from .oracles import DCTGaussian, Gaussian, dct_basis
-from .subspaces.base import sizes
-from .subspaces.patches import Tiling
+from ..arrays import batches, is_floating, namespace, on_host
+from ..backend import backend_of, host
+from ..oracles import DCTGaussian, Gaussian, dct_basis
+from ..subspaces.base import sizes
+from ..subspaces.patches import Tiling
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
 _CACHED = 1024  # of them, centred at a time: a matrix product is at its fastest then, and memory used again
@@ -78,7 +78,7 @@ class Moments(ABC):
                 about, n, size = backend.from_numpy(mean, y), int(y.shape[0]), _CACHED if on_host(y) else _ROWS
                 self._meet(n, mean)
                 self._add((y[start : start + size] - about for start in range(0, n, size)), xp)
-                rounded = mean - _host(about)  # by the precision of y; what it adds to every sample is taken back
+                rounded = mean - host(about)  # by the precision of y; what it adds to every sample is taken back
                 if rounded.any():
                     self._add([rounded[None]], np, -n)
             self.samples += int(x.shape[0])
@@ -94,7 +94,7 @@ class Moments(ABC):
 
     def _add(self, parts: Iterable[Any], xp: Any, weight: float = 1.0) -> None:
         """Add weight · Σ q(y) to the sum of squares, y in parts."""
-        self._scatter = self._scatter + weight * _host(reduce(add, (self._squares(y, xp) for y in parts)))
+        self._scatter = self._scatter + weight * host(reduce(add, (self._squares(y, xp) for y in parts)))
 
     def merge(self, other: Self) -> Self:
         """Take in what `other` has taken in, as if it had been one pass; returns itself, and `other` stays as it was.
@@ -393,8 +393,3 @@ def _gram(
     syrk = get_blas_funcs("syrk", (rows,))
     found: np.ndarray[Any, Any] = syrk(weight, rows.T, beta=1.0, c=onto, overwrite_c=onto is not None, lower=True)
     return found
-
-
-def _host(x: Any) -> np.ndarray[Any, Any]:
-    """A copy in numpy's float64."""
-    return np.array(x if isinstance(x, np.ndarray) else backend_of(x).to_numpy(x), dtype=np.float64)

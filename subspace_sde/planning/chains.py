@@ -13,19 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from .costs import pixels
-from .divergence import DivergenceCurve, check_threshold
-from .grids import AlongTimes
-from .sdes import IsotropicSDE
-from .specification import build, specify
-from .subspaces import Identity, NestedSubspaces, Subspace
-from .subspaces.base import _is_integer
-from .switching import SwitchTime
-
-Cost: TypeAlias = Callable[[Subspace], float]
-"""What one evaluation of the network on that level costs, in any unit: see `subspace_sde.costs`."""
+from ..arrays import is_integer
+from ..divergence.estimate import DivergenceCurve, check_threshold
+from ..divergence.switching import SwitchTime
+from ..sampling.grids import AlongTimes
+from ..sdes import IsotropicSDE
+from ..specification import build, specify
+from ..subspaces import Identity, NestedSubspaces, Subspace
+from .costs import Cost, pixels
 
 _FORMAT = "subspace_sde plan 1"
 
@@ -71,7 +68,7 @@ class Plan:
             raise ValueError("shares are not negative and sum to 1, and costs are positive")
         if min((*self.divergences, *(self.injections or ())), default=0) < 0:
             raise ValueError("a divergence is not negative")
-        if not all(_is_integer(i) and i >= 0 for i in self.chosen or ()):
+        if not all(is_integer(i) and i >= 0 for i in self.chosen or ()):
             raise ValueError(f"the chosen candidates are counted from 0, got {self.chosen}")
         ends = (self.sde.t_min, *self.times, self.sde.T)
         if not all(a < b for a, b in zip(ends, ends[1:])):
@@ -128,20 +125,20 @@ def plan(
     curves: D_F(U_{k|0}; t) of each, from `gaussian_divergence` or from `orthogonal_fisher_divergence`; or what
         `switch_times` found of it for the same threshold.
     threshold: a level is used from the time on at which its curve stays at or below this.
-    cost: of one evaluation on a level, as a function of its subspace; see `subspace_sde.costs`.
+    cost: of one evaluation on a level, as a function of its subspace; see `subspace_sde.planning`.
     max_levels: proper subspaces at most, K ≤ max_levels.
     multiple_of: leaves out candidates with an axis that got shorter and is no multiple of this (a U-Net's halvings); of
         three axes or more the first holds channels and does not count, and coordinates with another number of axes
         than the data have no sizes.
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
-    grid: the times, from T down to t_min, whose steps will be used (`subspace_sde.grids.grid`); the SDE's own without.
+    grid: the times, from T down to t_min, whose steps will be used (`sampling.grid`); the SDE's own without.
 
     Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or that is not
     positive and finite; TypeError for candidates that are no subspaces and limits that are no whole numbers.
 
     >>> import numpy as np
     >>> from subspace_sde import VE, LowPass
-    >>> from subspace_sde.closed_form import gaussian_divergence
+    >>> from subspace_sde.divergence import gaussian_divergence
     >>> from subspace_sde.oracles import DCTGaussian
     >>> smooth = DCTGaussian(np.zeros(16), 1 / np.arange(1, 17) ** 2)
     >>> candidates = [LowPass((16,), n, axes=(-1,)) for n in range(1, 16)]
@@ -264,7 +261,7 @@ def _made(
 def check_whole(**numbers: Any) -> None:
     """A TypeError for an argument that is no whole number."""
     for name, value in numbers.items():
-        if not _is_integer(value):
+        if not is_integer(value):
             raise TypeError(f"{name} is a whole number, got {value!r}")
 
 

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .divergence import ComplementParts, DivergenceCurve, increasing_times
-from .oracles import DCTGaussian, Gaussian
-from .sdes import IsotropicSDE
-from .subspaces import Identity, Subspace
+from ..oracles import DCTGaussian, Gaussian
+from ..sdes import IsotropicSDE
+from ..subspaces import Identity, Subspace
+from .estimate import ComplementParts, DivergenceCurve, increasing_times
 
 _Numbers: TypeAlias = np.ndarray[Any, Any]
 

@@ -18,16 +18,14 @@ N(0, σ(T)²I); what differs from this law in samples is the solver's, and the n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from ..oracles.dct import DCTGaussian
+from ..oracles.gaussian import Diagonalised, Gaussian, Normal, symmetric
+from ..process import SubspaceSDE
 from ..subspaces import Subspace
-from .dct import DCTGaussian
-from .gaussian import Diagonalised, Gaussian, Normal, symmetric
-
-if TYPE_CHECKING:  # the process stands on the statistics of data, and these on the oracles
-    from ..process import SubspaceSDE
 
 _Numbers = np.ndarray[Any, Any]
 

@@ -15,24 +15,22 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .candidates import candidates, factors, standard, subspace_named
-from .closed_form import gaussian_divergence
-from .complement import ComplementEnergies
-from .divergence import DivergenceCurve, check_threshold
-from .images import Images, unit_batches
-from .moments import Covariance, PatchCovariance, PowerSpectrum
-from .oracles import DCTGaussian, Gaussian
-from .planning import Plan, check_whole, plan
-from .principal import patch_pca
-from .sdes import VE, IsotropicSDE
-from .subspaces import Basis, LowPass, Subspace
+from ..divergence.estimate import DivergenceCurve, check_threshold
+from ..divergence.gaussian import gaussian_divergence
+from ..images import Images, unit_batches
+from ..oracles import DCTGaussian, Gaussian
+from ..planning.chains import Plan, check_whole, plan
+from ..sdes import VE, IsotropicSDE
+from ..statistics.complement import ComplementEnergies
+from ..statistics.moments import Covariance, PatchCovariance, PowerSpectrum
+from ..statistics.principal import patch_pca
+from ..subspaces import Basis, LowPass, Subspace
+from .candidates import candidate_subspaces, factors, standard, subspace_named
 
 _LARGEST_COVARIANCE = 4096  # dimensions: 134 MB, and seconds for the eigenvectors
 _NUMBERS = {"covariance": 2**28, "power spectrum": 2**26}  # that are read of the images: half a minute, on one core
 
 _Pixels = np.ndarray[Any, Any]
-
-__all__ = ["Analysis", "Row", "analyse", "subspace_named"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def analyse(
     """
     sde = VE(0.01, 50.0) if sde is None else sde
     _check(images, threshold, max_levels, multiple_of, price)
-    sizes, table = candidates(images.shape, multiple_of), standard(images.shape)
+    sizes, table = candidate_subspaces(images.shape, multiple_of), standard(images.shape)
     table |= {name: subspace_named(name, images.shape) for name in names if name != "full"}
     statistics = _Statistics(images)
     principal, missing = statistics.principal()

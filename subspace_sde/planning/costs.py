@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
-from .arrays import Score
-from .backend import Noise, backend_of
-from .subspaces import Subspace
+from ..arrays import Score
+from ..backend import Noise, backend_of
+from ..subspaces import Subspace
+
+Cost: TypeAlias = Callable[[Subspace], float]
+"""What one evaluation of the network on that level costs, in any unit: a function of its subspace."""
 
 
 def pixels(subspace: Subspace) -> float:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..specification import specify
+from ..subspaces import NestedSubspaces, Subspace
 from .moments import Moments, accumulate, as_float64
-from .specification import specify
-from .subspaces import NestedSubspaces, Subspace
 
 
 class ComplementEnergies(Moments):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .subspaces import Downsampling, Identity, LowPass, Subspace, Wavelet
+from ..subspaces import Downsampling, Identity, LowPass, Subspace, Wavelet
 
 WAVELETS = ("db2", "sym4", "coif2")
 
@@ -66,7 +66,7 @@ def standard(shape: tuple[int, int, int]) -> dict[str, Subspace]:
     return found
 
 
-def candidates(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subspace]:
+def candidate_subspaces(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subspace]:
     """Whatever gives images again, with edges that a network can halve: sizes of `LowPass`, factors, some wavelets."""
     edge, common, names, last = min(shape[1:]), math.gcd(*shape[1:]), [], 0
     for n in range(multiple_of, edge, multiple_of):

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Score, batches, check_score, namespace
-from .backend import RNG, Constant, Noise, backend_of, streams
-from .complement import ComplementEnergies
-from .moments import accumulate
-from .sdes import IsotropicSDE
-from .subspaces import Identity, Subspace
+from ..arrays import Score, batches, check_score, namespace
+from ..backend import RNG, Constant, Noise, backend_of, streams
+from ..sdes import IsotropicSDE
+from ..statistics.complement import ComplementEnergies
+from ..statistics.moments import accumulate
+from ..subspaces import Identity, Subspace
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import array_api_compat
 
-from .arrays import positive_integer
-from .backend import Noise
+from ..arrays import positive_integer
+from ..backend import Noise
 
 
 class Bins:

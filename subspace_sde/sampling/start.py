@@ -13,9 +13,9 @@ from typing import Any
 
 import array_api_compat
 
-from .arrays import device
-from .backend import Noise
-from .process import SubspaceSDE
+from ..arrays import device
+from ..backend import Noise
+from ..process import SubspaceSDE
 
 
 @dataclass(frozen=True)

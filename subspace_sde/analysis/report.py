@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .analysis import Analysis
-from .images import Images, to_unit
+from ..images import Images, to_unit
+from .analyse_data import Analysis
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,7 +103,7 @@ def _size(shape: list[int]) -> str:
 
 def draw(found: Analysis, images: Images, out: Path) -> list[str]:
     """The pictures, as PNG files in `out`, each whole or not at all; returns their names."""
-    from . import plotting
+    from .. import plotting
 
     half = f":{min(found.shape[1:]) // 2}"
     halves = {row.name: row for row in found.rows if row.name.endswith(half)}

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Score, is_floating, namespace, positive_integer
-from .backend import RNG, Noise, backend_of, seeds
+from ..arrays import Score, is_floating, namespace, positive_integer
+from ..backend import RNG, Noise, backend_of, seeds
+from ..process import SubspaceSDE
+from ..sdes import IsotropicSDE
+from ..solvers import EulerMaruyama, Langevin, Solver
 from .grids import Spacing, stage_times
-from .process import SubspaceSDE
-from .sdes import IsotropicSDE
-from .solvers import EulerMaruyama, Langevin, Solver
-from .starting import Start
+from .start import Start
 from .watching import Checked, Guard, warn_of_training
 
 
@@ -114,8 +114,8 @@ def sample(
     like: an array whose library, device and dtype are used; numpy float64 without it.
     langevin: steps after each injection, at (x_{k-1}, t_k) with s_{k-1}; none without it.
     trajectory: keep the state after every step.
-    spacing: how the steps lie: `subspace_sde.grids`; the SDE's own without it.
-    start: data to noise and to start from (`subspace_sde.starting`): of the steps, those below its time are done.
+    spacing: how the steps lie: `subspace_sde.sampling`; the SDE's own without it.
+    start: data to noise and to start from (`subspace_sde.sampling`): of the steps, those below its time are done.
     condition: class labels, say: an array with one entry a sample, (num, ...); the scores are then called as
         ``score(x, t, condition)`` with the entries of the samples in x.
     chunk: samples at a time, where `num` do not fit in memory; with seeds the noise does not depend on it.

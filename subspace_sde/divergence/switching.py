@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Score
-from .backend import RNG, Noise, backend_of
-from .divergence import Complements, DivergenceCurve, check_threshold, increasing_times, streams_of
-from .sdes import IsotropicSDE
-from .subspaces import Subspace
+from ..arrays import Score
+from ..backend import RNG, Noise, backend_of
+from ..sdes import IsotropicSDE
+from ..subspaces import Subspace
+from .estimate import Complements, DivergenceCurve, check_threshold, increasing_times, streams_of
 
 _SCAN, _ENDS = 8, 32  # samples at a time of the scan; at its first and last time, where alone they may decide
 _ROUND = 32  # samples in the smallest round; a fit rests on two of them at least

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .process import SubspaceSDE
-from .sdes import IsotropicSDE
+from ..process import SubspaceSDE
+from ..sdes import IsotropicSDE
 
 
 class Spacing(Protocol):

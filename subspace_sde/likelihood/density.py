@@ -27,13 +27,13 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
-from .arrays import Score, device
-from .backend import RNG, Noise, backend_of
+from ..arrays import Score, device
+from ..backend import RNG, Noise, backend_of
+from ..process import SubspaceSDE
+from ..sampling.grids import Spacing
+from ..solvers import Solver
 from .bins import Bins
 from .flow import Flow, split
-from .grids import Spacing
-from .process import SubspaceSDE
-from .solvers import Solver
 from .traces import Hutchinson, Trace, inner
 
 _Numbers = np.ndarray[Any, Any]
@@ -114,7 +114,7 @@ def log_likelihood(
 
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> from subspace_sde.solvers import DormandPrince
-    >>> from subspace_sde.traces import Exact
+    >>> from subspace_sde.likelihood import Exact
     >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0])
     >>> normal = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I)
     >>> found = log_likelihood(process, [normal, normal], np.ones((1, 4)), solver=DormandPrince(), trace=Exact())
