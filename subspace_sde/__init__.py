@@ -23,6 +23,8 @@ from .subspaces import (
     Wavelet,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "EDM",
     "VE",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
@@ -113,6 +113,14 @@ def positive_integer(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
         raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
     return operator.index(value)
+
+
+def sizes(name: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """`shape` as a tuple of positive integers, or a sentence that says what is wrong with it."""
+    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if not all(is_integer(n) and n > 0 for n in given):
+        raise ValueError(f"{name} must hold positive integers, got {given}")
+    return tuple(int(n) for n in given)
 
 
 def device(x: Any) -> Any:

@@ -13,8 +13,9 @@ try:
 except ImportError:  # pragma: no cover
     sys.exit('the command line needs more than the library: pip install "subspace-sde[images]"')
 
+from . import __version__
+
 app = typer.Typer(
-    help="Diffusion models that run most of their life in a small linear subspace.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,9 +23,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"subspace-sde {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _group() -> None:
-    """Keeps `analyse` a command of its own, so that others can stand beside it."""
+def _group(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Diffusion models that run most of their life in a small linear subspace."""
 
 
 @app.command()
@@ -93,7 +104,3 @@ def main() -> None:
     except (ValueError, TypeError, OSError) as error:
         Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -22,6 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .shown import Shown
+
 _FOLDER_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _PHOTOGRAPHS = {  # natural colour photographs that ship with the two libraries
@@ -33,8 +35,8 @@ _Pixels: TypeAlias = np.ndarray[Any, Any]
 _Found: TypeAlias = tuple[int, Iterator[tuple[str, Callable[[], Any]]]]  # how many; the name of each, what opens it
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
+@dataclass(frozen=True, eq=False, repr=False)
+class Images(Shown):
     """A data set: `train` and `held_out`, uint8 arrays of shape (N, 3, H, W), and the `name` it was asked for by."""
 
     name: str

@@ -14,6 +14,7 @@ import array_api_compat
 from .arrays import Score, is_floating, namespace, over
 from .backend import RNG, Noise
 from .sdes import IsotropicSDE
+from .shown import Shown
 
 Weighting: TypeAlias = Callable[[IsotropicSDE, Any], Any]
 """``weighting(sde, t)``, the factor λ(t) of the squared error of the score."""
@@ -29,17 +30,24 @@ def likelihood(sde: IsotropicSDE, t: Any) -> Any:
     return sde.g(t) ** 2
 
 
-def edm(sigma_data: float) -> Weighting:
-    """λ of Karras et al. 2022: (σ̃² + σ_data²)/(σ̃ σ_data)² times the denoiser's squared error, σ̃ = σ/α."""
+class edm(Shown):
+    """λ of Karras et al. 2022: (σ̃² + σ_data²)/(σ̃ σ_data)² times the denoiser's squared error, σ̃ = σ/α.
 
-    def weighting(sde: IsotropicSDE, t: Any) -> Any:
-        noise_squared = (sde.sigma(t) / sde.alpha(t)) ** 2
+    Parameters
+    ----------
+    sigma_data: the standard deviation of the data's entries.
+
+    >>> edm(0.5)
+    edm(sigma_data=0.5)
+    """
+
+    def __init__(self, sigma_data: float) -> None:
+        self.sigma_data = float(sigma_data)
+
+    def __call__(self, sde: IsotropicSDE, t: Any) -> Any:
+        noise_squared, data_squared = (sde.sigma(t) / sde.alpha(t)) ** 2, self.sigma_data**2
         # the denoiser's error is σ²/α times the score's
-        return (
-            (noise_squared + sigma_data**2) / (noise_squared * sigma_data**2) * (sde.sigma(t) ** 4 / sde.alpha(t) ** 2)
-        )
-
-    return weighting
+        return (noise_squared + data_squared) / (noise_squared * data_squared) * (sde.sigma(t) ** 4 / sde.alpha(t) ** 2)
 
 
 def denoising_score_matching(

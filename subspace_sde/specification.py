@@ -1,7 +1,8 @@
 """SDEs and subspaces as plain JSON, so that a checkpoint or a plan says what it belongs to, without pickle.
 
-What can be written: every SDE and every subspace of this package. The matrix of a `Basis`, say, is written as the bytes
-of its float64 numbers, so that it comes back exact to the bit.
+What can be written: every SDE and every subspace of this package, by the arguments that it was made from, and two that
+were made alike are equal. The matrix of a `Basis`, say, is written as the bytes of its float64 numbers, so that it
+comes back exact to the bit.
 """
 
 from __future__ import annotations
@@ -9,16 +10,51 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from . import sdes, subspaces
-from .sdes import IsotropicSDE
-from .subspaces import NestedSubspaces, Subspace
-from .subspaces.base import sizes
+from .arrays import sizes
 
 _LITTLE_ENDIAN = np.dtype("<f8")
+_Kind = TypeVar("_Kind", bound="type[Specified]")
+
+
+class Specified:
+    """What is made of its arguments alone: equal to whatever its class makes of the same ones.
+
+    An object of a class that was not registered, a user's own, is equal to itself alone.
+    """
+
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments: numbers, strings, arrays, what is `Specified`, lists and mappings of them."""
+        raise TypeError(f"a {type(self).__name__} cannot be written as a specification: it has no `_arguments`")
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or type(self) is not type(other) or not isinstance(other, Specified):
+            return self is other
+        return _is_kind(type(self)) and _same(self._arguments(), other._arguments())
+
+    def __hash__(self) -> int:
+        return hash((type(self), _hashable(self._arguments()))) if _is_kind(type(self)) else object.__hash__(self)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.shape  # reading all its numbers would take long, and tell little more
+    if isinstance(value, dict):
+        return tuple((key, _hashable(item)) for key, item in sorted(value.items()))
+    return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _array(shape: list[int], float64: str) -> np.ndarray[Any, Any]:
@@ -35,14 +71,21 @@ def _array(shape: list[int], float64: str) -> np.ndarray[Any, Any]:
     return np.frombuffer(content, _LITTLE_ENDIAN).reshape(expected).astype(np.float64)
 
 
-_KNOWN: dict[str, Callable[..., Any]] = {
-    **{name: getattr(m, name) for m in (sdes, subspaces) for name in m.__all__},
-    "array": _array,
-    "mapping": lambda items: dict(items),
-}
+_KNOWN: dict[str, Callable[..., Any]] = {"array": _array, "mapping": lambda items: dict(items)}
 
 
-def specify(thing: IsotropicSDE | Subspace | NestedSubspaces) -> dict[str, Any]:
+def register(kind: _Kind) -> _Kind:
+    """A decorator: objects of this class have a specification, by its name and their arguments."""
+    assert kind.__name__ not in _KNOWN
+    _KNOWN[kind.__name__] = kind
+    return kind
+
+
+def _is_kind(cls: type) -> bool:
+    return _KNOWN.get(cls.__name__) is cls
+
+
+def specify(thing: Specified) -> dict[str, Any]:
     """A dictionary of plain values from which `build` makes the same object again.
 
     >>> from subspace_sde import VE
@@ -50,26 +93,20 @@ def specify(thing: IsotropicSDE | Subspace | NestedSubspaces) -> dict[str, Any]:
     {'kind': 'VE', 't_min': 0.0, 'T': 1.0, 'sigma_min': 0.01, 'sigma_max': 50.0}
     """
     kind = type(thing).__name__
-    if _KNOWN.get(kind) is not type(thing):
+    if not _is_kind(type(thing)):
         raise TypeError(f"only the SDEs and subspaces of subspace_sde have a specification, not {kind}")
-    if isinstance(thing, NestedSubspaces):
-        return {
-            "kind": kind,
-            "steps": [specify(step) for step in thing.steps],
-            "ambient_shape": list(thing.ambient_shape),
-        }
     return {"kind": kind, **{name: _plain(value) for name, value in thing._arguments().items()}}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Subspace):
+    if isinstance(value, Specified):
         return specify(value)
     if isinstance(value, np.ndarray):
         content = value.astype(_LITTLE_ENDIAN).tobytes()
         return {"kind": "array", "shape": list(value.shape), "float64": base64.b64encode(content).decode()}
     if isinstance(value, dict):  # JSON knows no keys but strings
         return {"kind": "mapping", "items": [[key, _plain(item)] for key, item in value.items()]}
-    return value
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def build(specification: dict[str, Any]) -> Any:

@@ -62,7 +62,7 @@ def run(monkeypatch, capsys):
 def written(folder, tmp_path_factory):
     """The folder that one call of the command writes."""
     out = tmp_path_factory.mktemp("out") / "new"
-    arguments = [sys.executable, "-W", "error", "-m", "subspace_sde.cli", "analyse", folder / "good.npz"]
+    arguments = [sys.executable, "-W", "error", "-m", "subspace_sde", "analyse", folder / "good.npz"]
     arguments += ["--out", out, "--multiple-of", 2, "--level", "lowpass:5"]
     done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -188,7 +188,7 @@ def test_mixed_sizes_are_cropped_to_one(folder, run):
 
 def test_help():
     text = subprocess.run(
-        [sys.executable, "-m", "subspace_sde.cli", "analyse", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "subspace_sde", "analyse", "--help"], capture_output=True, text=True, check=True
     ).stdout
     for word in ("--threshold", "--level", "--multiple-of", "--price", "D_F", "photos", ".parquet"):
         assert word in text, word

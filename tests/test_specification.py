@@ -149,7 +149,7 @@ def test_what_cannot_be_specified(thing, message):
         ({"kind": "VE", "beta": 3.0}, "a specification of kind 'VE' does not fit"),
         ({"kind": "LowPass", "shape": [8, 8]}, "a specification of kind 'LowPass' does not fit"),
         ({"kind": "LowPass", "shape": [8, 8], "size": 9}, "size 9 is larger than axis -2"),
-        ({"kind": "Subspace"}, "a specification of kind 'Subspace' does not fit"),
+        ({"kind": "Subspace"}, "unknown kind 'Subspace'"),
         ({"kind": "Composition", "outer": 3, "inner": 4}, "a specification of kind 'Composition' does not fit"),
         (a_basis("Zm9v", 1, 1), "an array of shape (1, 1) takes 8 bytes of float64, got 3"),
         (a_basis(ONE_AND_A_HALF, 1, 2), "an array of shape (1, 2) takes 16 bytes of float64, got 8"),

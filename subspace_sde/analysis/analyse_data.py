@@ -8,7 +8,7 @@ too few, that of the power of their DCT coefficients. With it comes D_F of every
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..images import Images, unit_batches
 from ..oracles import DCTGaussian, Gaussian
 from ..planning.chains import Plan, check_whole, plan
 from ..sdes import VE, IsotropicSDE
+from ..shown import Shown
 from ..statistics.complement import ComplementEnergies
 from ..statistics.moments import Covariance, PatchCovariance, PowerSpectrum
 from ..statistics.principal import patch_pca
@@ -33,8 +34,8 @@ _NUMBERS = {"covariance": 2**28, "power spectrum": 2**26}  # that are read of th
 _Pixels = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, repr=False)
+class Row(Shown):
     """What was found out about one subspace.
 
     Attributes
@@ -56,8 +57,8 @@ class Row:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Analysis:
+@dataclass(frozen=True, repr=False)
+class Analysis(Shown):
     """What `analyse` found.
 
     Attributes
@@ -85,6 +86,9 @@ class Analysis:
     thresholds: tuple[float, ...]
     costs: dict[str, tuple[float, ...]]
     power: _Pixels
+
+    def _shown(self) -> Iterable[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in ("data", "count", "shape", "model", "sde", "threshold")]
 
     def names(self, plan: Plan) -> tuple[str, ...]:
         """The names, in `rows`, of the levels of one of these plans, without the full one."""

@@ -15,13 +15,14 @@ import numpy as np
 from ..arrays import Score, batches, check_score, namespace
 from ..backend import RNG, Constant, Noise, backend_of, streams
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from ..statistics.complement import ComplementEnergies
 from ..statistics.moments import accumulate
 from ..subspaces import Identity, Subspace
 
 
-@dataclass(frozen=True)
-class ComplementParts:
+@dataclass(frozen=True, repr=False)
+class ComplementParts(Shown):
     """What eq. 14 is made of, and adds up over nested complements: P⊥_{k|0} splits into P⊥_{j|0} and P⊥_{k|j}.
 
     Attributes
@@ -36,8 +37,8 @@ class ComplementParts:
     squares: tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True)
-class DivergenceCurve:
+@dataclass(frozen=True, repr=False)
+class DivergenceCurve(Shown):
     """D_F of one subspace over time.
 
     Attributes

@@ -19,6 +19,7 @@ import numpy as np
 from ..arrays import Score
 from ..backend import RNG, Noise, backend_of
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from ..subspaces import Subspace
 from .estimate import Complements, DivergenceCurve, check_threshold, increasing_times, streams_of
 
@@ -30,8 +31,8 @@ _SURE = 4.0  # standard errors by which D_F must miss the threshold at the first
 Numbers = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class SwitchTime:
+@dataclass(frozen=True, repr=False)
+class SwitchTime(Shown):
     """From which time on one subspace may be used.
 
     Attributes
@@ -326,7 +327,7 @@ class _Fitted(NamedTuple):
         return side * (self.level - goal) > _SURE * self.level_error
 
 
-class GammaRegression:
+class GammaRegression(Shown):
     """log E y = a + b x + ½ c x², for y whose deviation is proportional to its mean, by quasi-likelihood.
 
     Solves Σ (y/μ − 1)(1, x, ½ x²) = 0; the weights max(y/μ, 1) of the steps keep them from overshooting.

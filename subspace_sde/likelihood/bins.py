@@ -10,9 +10,10 @@ import array_api_compat
 
 from ..arrays import positive_integer
 from ..backend import Noise
+from ..shown import Shown
 
 
-class Bins:
+class Bins(Shown):
     """Images of whole numbers 0 … count − 1, stored as `low` … `high`: what bits per dimension are quoted for.
 
     Noise u, uniform in [0, 1), fills the bins: number j becomes low + width (j + u), width = (high − low)/count, and

@@ -31,6 +31,7 @@ from ..arrays import Score, device
 from ..backend import RNG, Noise, backend_of
 from ..process import SubspaceSDE
 from ..sampling.grids import Spacing
+from ..shown import Shown
 from ..solvers import Solver
 from .bins import Bins
 from .flow import Flow, split
@@ -40,8 +41,8 @@ _Numbers = np.ndarray[Any, Any]
 _Estimate = Callable[[Any, float], tuple[Any, Any]]
 
 
-@dataclass(frozen=True)
-class Likelihood:
+@dataclass(frozen=True, repr=False)
+class Likelihood(Shown):
     """What `log_likelihood` returns: numbers on the host, in float64.
 
     Attributes
@@ -152,7 +153,7 @@ class Form(Protocol):
         """log p of x, (size, *ambient_shape), by every draw of the trace: (size, max(draws, 1))."""
 
 
-class Staged:
+class Staged(Shown):
     """Level k's flow on x_k alone: above t_1 nothing has the size of x, and no probe sees the complement."""
 
     def estimates(self, flow: Flow, trace: Trace, x: Any, noise: Noise) -> _Numbers:
@@ -167,7 +168,7 @@ class Staged:
         return total + _normal_density(x, process.sde.prior_std**2, math.prod(process.shape(process.K)))
 
 
-class FullScore:
+class FullScore(Shown):
     """Eq. 11 in full dimension, stage by stage; at T the complements have their variances Σ⊥(T).
 
     Parameters

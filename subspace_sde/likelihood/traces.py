@@ -6,7 +6,7 @@ integral is unbiased too, and the ODE that is solved is smooth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import array_api_compat
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arrays import positive_integer
 from ..backend import Noise
+from ..shown import Shown
 from .flow import DifferentiableScore
 
 
@@ -31,7 +32,7 @@ class Trace(Protocol):
         """The score s(x, t), like x of shape (size, *shape), and tr J, (size, max(draws, 1))."""
 
 
-class Exact:
+class Exact(Shown):
     """The sum over all n unit vectors: n derivative products for each evaluation, so for small n.
 
     Parameters
@@ -81,7 +82,7 @@ def gaussian(z: Any) -> Any:
     return z
 
 
-class Hutchinson:
+class Hutchinson(Shown):
     """The mean of vᵀJv over random probes, each of which takes one derivative product.
 
     Parameters
@@ -98,6 +99,9 @@ class Hutchinson:
 
     def __init__(self, probes: int = 1, distribution: Callable[[Any], Any] = rademacher) -> None:
         self.draws, self.distribution = positive_integer("probes", probes), distribution
+
+    def _shown(self) -> Iterable[tuple[str, Any]]:
+        return [("probes", self.draws), ("distribution", self.distribution)]
 
     def probes(self, shape: tuple[int, ...], noise: Noise) -> Any:
         return self.distribution(noise.normal((self.draws, *shape)))

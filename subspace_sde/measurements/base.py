@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Array, check_trailing
+from ..arrays import Array, check_trailing, sizes
 from ..subspaces import Subspace
-from ..subspaces.base import Shape, sizes
+from ..subspaces.base import Shape
 
 
 class LinearMeasurement(ABC):

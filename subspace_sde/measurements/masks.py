@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import device
+from ..arrays import device, sizes
 from ..backend import host, library
-from ..subspaces.base import Shape, sizes
+from ..subspaces.base import Shape
 from .base import LinearMeasurement
 
 

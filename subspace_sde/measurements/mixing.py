@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import sizes
 from ..backend import Constant, host
-from ..subspaces.base import per_axis, sizes
+from ..subspaces.base import per_axis
 from ..subspaces.separable import along
 from .base import LinearMeasurement
 

@@ -11,12 +11,13 @@ import numpy as np
 from ..arrays import Score, is_floating, namespace, over
 from ..backend import RNG, Noise, backend_of
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from ..subspaces import Subspace
 
 BITS = 53  # of a number between 0 and 1
 
 
-class KnownScore:
+class KnownScore(Shown):
     """A score with the product of its Jacobian J in closed form, so that it is differentiated on any array library.
 
     J is a Hessian, symmetric: Jᵀv = Jv.
@@ -34,7 +35,7 @@ class KnownScore:
         return self._product(x, t, v)
 
 
-class Oracle(ABC):
+class Oracle(Shown, ABC):
     """A law of x(0), for which everything about x(t) = α x(0) + σ ε is known exactly.
 
     A subclass says what one draw makes of `_numbers` standard normal numbers; sample i then depends on its own stream

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.switching import SwitchTime
 from ..sampling.grids import AlongTimes
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from ..specification import build, specify
 from ..subspaces import Identity, NestedSubspaces, Subspace
 from .costs import Cost, pixels
@@ -27,8 +28,8 @@ from .costs import Cost, pixels
 _FORMAT = "subspace_sde plan 1"
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Levels and times, and what they promise: ``SubspaceSDE.fit(plan.sde, plan.subspaces, plan.times, data)``.
 
     Attributes
@@ -73,6 +74,11 @@ class Plan:
         ends = (self.sde.t_min, *self.times, self.sde.T)
         if not all(a < b for a, b in zip(ends, ends[1:])):
             raise ValueError(f"the times must increase strictly inside ({ends[0]:g}, {ends[-1]:g}), got {self.times}")
+
+    def _shown(self) -> Iterable[tuple[str, Any]]:
+        return [
+            (name, getattr(self, name)) for name in ("sde", "subspaces", "times", "cost", "threshold", "divergences")
+        ]
 
     @property
     def cost(self) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from ..solvers import Solver
 from .observation import Observation
 from .view import View
@@ -23,8 +24,8 @@ class Differentiable(Protocol):
         """The score at (x, t), and what gives v times its Jacobian there."""
 
 
-@dataclass(frozen=True)
-class Prepared:
+@dataclass(frozen=True, repr=False)
+class Prepared(Shown):
     """A stage made ready: its score, its solver, and the method that does it, which may be another than was asked."""
 
     score: Any
@@ -32,7 +33,7 @@ class Prepared:
     method: Method
 
 
-class Method(ABC):
+class Method(Shown, ABC):
     """A way to sample x(0) given y, stage by stage."""
 
     @abstractmethod
@@ -46,5 +47,5 @@ class Method(ABC):
     def prepare(self, view: View, score: Differentiable, solver: Solver, rows: slice) -> Prepared:
         """The stage of `view`, for the samples `rows`."""
 
-    def check(self, observation: Observation) -> None:  # noqa: B027
+    def check(self, observation: Observation) -> None:
         """A ValueError where the method cannot take this observation."""

@@ -25,7 +25,7 @@ from .pigdm import PiGDM
 from .view import View
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PosteriorSamples(Samples):
     """What `sample_posterior` returns: `Samples`, and how each stage ran.
 

@@ -15,14 +15,15 @@ from ..arrays import Score, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from ..solvers import EulerMaruyama, Langevin, Solver
 from .grids import Spacing, stage_times
 from .start import Start
 from .watching import Checked, Guard, warn_of_training
 
 
-@dataclass(frozen=True)
-class Samples:
+@dataclass(frozen=True, repr=False)
+class Samples(Shown):
     """What `sample` returns.
 
     Attributes
@@ -42,8 +43,8 @@ class Samples:
     trajectory: list[tuple[float, int, Any]] = field(default_factory=list, repr=False)
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False)
+class Step(Shown):
     """Where `sample` stands: what a callback is given.
 
     Attributes
@@ -62,8 +63,8 @@ class Step:
     x: Any = field(repr=False)
 
 
-@dataclass(frozen=True)
-class Stage:
+@dataclass(frozen=True, repr=False)
+class Stage(Shown):
     """A stage as Algorithm 1 runs it.
 
     Attributes

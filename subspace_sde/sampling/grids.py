@@ -10,6 +10,7 @@ import numpy as np
 
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 
 
 class Spacing(Protocol):
@@ -32,7 +33,7 @@ class _Own:
         return float(sde.from_grid_parameter(u))
 
 
-class UniformTime:
+class UniformTime(Shown):
     """Steps equally long in t.
 
     >>> from subspace_sde import EDM
@@ -47,7 +48,7 @@ class UniformTime:
         return u
 
 
-class UniformLogSNR:
+class UniformLogSNR(Shown):
     """Steps equally long in log(α²/σ²), the time in which multistep exponential integrators work."""
 
     def parameter(self, t: float, sde: IsotropicSDE) -> float:
@@ -57,7 +58,7 @@ class UniformLogSNR:
         return float(sde.time_at_log_snr(u, clip=True))
 
 
-class Rho:
+class Rho(Shown):
     """Steps equally long in (σ/α)^(1/ρ), for any SDE: the grid of Karras et al. 2022.
 
     >>> from subspace_sde import EDM, VE
@@ -77,7 +78,7 @@ class Rho:
         return float(sde.time_at_log_snr(-2 * self.rho * float(np.log(u)), clip=True))
 
 
-class AlongTimes:
+class AlongTimes(Shown):
     """The user's own times, from T down to t_min: equally long steps go from one to the next.
 
     Between the times the SDE's own parameter is interpolated. A t_k that is among them keeps all the others as they

@@ -8,7 +8,7 @@ sample. With k ≥ 1 and t = t_k it climbs from a low-resolution image.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
@@ -16,10 +16,11 @@ import array_api_compat
 from ..arrays import device
 from ..backend import Noise
 from ..process import SubspaceSDE
+from ..shown import Shown
 
 
-@dataclass(frozen=True)
-class Start:
+@dataclass(frozen=True, repr=False)
+class Start(Shown):
     """Clean data to start from, for ``sample(..., start=...)``.
 
     Attributes
@@ -40,7 +41,7 @@ class Start:
     (10, 0)
     """
 
-    x: Any = field(repr=False)
+    x: Any
     level: int = 0
     t: float | None = None
 

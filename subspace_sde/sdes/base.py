@@ -10,9 +10,11 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import log
+from ..shown import brief
+from ..specification import Specified
 
 
-class IsotropicSDE(ABC):
+class IsotropicSDE(Specified, ABC):
     """The pair of curves α(t), σ(t) on [t_min, T], with f = α'/α and g² = (σ²)' − 2fσ².
 
     The curves take a float or an array; a subclass writes them with `exp`, `log`, ... of `subspace_sde.arrays`, so
@@ -98,8 +100,7 @@ class IsotropicSDE(ABC):
         return dict(vars(self))
 
     def __repr__(self) -> str:
-        shown = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in self._arguments().items())
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"{type(self).__name__}({', '.join(f'{k}={brief(v)}' for k, v in self._arguments().items())})"
 
 
 def _clip(v: Any, low: float, high: float) -> Any:

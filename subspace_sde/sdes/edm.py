@@ -6,9 +6,11 @@ import math
 from typing import Any
 
 from ..arrays import exp, sqrt
+from ..specification import register
 from .base import IsotropicSDE
 
 
+@register
 class EDM(IsotropicSDE):
     """t is the noise level itself: f = 0, g = √(2t); the grid is uniform in t^(1/7).
 

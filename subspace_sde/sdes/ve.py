@@ -6,9 +6,11 @@ import math
 from typing import Any
 
 from ..arrays import exp
+from ..specification import register
 from .base import IsotropicSDE
 
 
+@register
 class VE(IsotropicSDE):
     """Variance exploding: f = 0, g = σ √(2 log(σ_max/σ_min)), uniform grid in t, so geometric in σ.
 

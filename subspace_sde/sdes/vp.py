@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from ..arrays import exp, expm1, log1p, sqrt
+from ..specification import register
 from .base import IsotropicSDE
 
 
@@ -41,6 +42,7 @@ class _LinearBeta(IsotropicSDE):
         return -0.5 * self.beta(t)
 
 
+@register
 class VP(_LinearBeta):
     """Variance preserving: σ² = 1 − exp(−B), g = √β.
 
@@ -59,6 +61,7 @@ class VP(_LinearBeta):
         return self._time_at_integral(log1p(exp(-v)))  # α² = 1 / (1 + e⁻ᵛ)
 
 
+@register
 class SubVP(_LinearBeta):
     """Sub-VP: σ = 1 − exp(−B), g² = β (1 − exp(−2B)).
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..arrays import Score
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 
 Draw: TypeAlias = Callable[[], Any]
 """``noise()`` draws fresh standard normal numbers of the shape of x."""
@@ -31,7 +32,7 @@ class Solver(Protocol):
         """
 
 
-class SingleStep(ABC):
+class SingleStep(Shown, ABC):
     """A solver whose steps know nothing of each other."""
 
     @abstractmethod

@@ -13,10 +13,11 @@ from ..arrays import Score
 from ..backend import backend_of
 from ..scores import probability_flow
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from .base import Draw
 
 
-class DormandPrince:
+class DormandPrince(Shown):
     """scipy's RK45 on numpy arrays, torchdiffeq's dopri5 on torch's: Song et al.'s black-box ODE sampler.
 
     The given steps are ignored: each stage is one integration, its end exact. All samples of a batch share its steps,

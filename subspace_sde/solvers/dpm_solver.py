@@ -23,10 +23,11 @@ import numpy as np
 from ..arrays import Score
 from ..scores import denoiser
 from ..sdes import IsotropicSDE
+from ..shown import Shown
 from .base import Draw
 
 
-class DPMSolver:
+class DPMSolver(Shown):
     """DPM-Solver++ 2M or 3M, one evaluation of the score a step.
 
     Every stage begins again with a single-step method one order below: 2M with one first-order step (DDIM), 3M with

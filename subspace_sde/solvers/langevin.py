@@ -9,11 +9,12 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import Score
+from ..shown import Shown
 from ..subspaces import Subspace
 from .base import Draw
 
 
-class Langevin:
+class Langevin(Shown):
     """Langevin steps x ← x + ε s(x, t) + √(2ε) z with a step size by signal-to-noise ratio (Song et al. 2021).
 
     ε = 2 (snr ‖z‖/‖s‖)², for each sample from its own norms. A step size that depends on the state biases E‖x‖² by

@@ -19,10 +19,9 @@ import array_api_compat
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from ..arrays import batches, is_floating, namespace, on_host
+from ..arrays import batches, is_floating, namespace, on_host, sizes
 from ..backend import backend_of, host
 from ..oracles import DCTGaussian, Gaussian, dct_basis
-from ..subspaces.base import sizes
 from ..subspaces.patches import Tiling
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
@@ -142,6 +141,9 @@ class Moments(ABC):
 
     def _about(self) -> Any:
         return self.shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.shape}) of {self.samples} samples"
 
     def _check_batch(self, batch: Any) -> None:
         found = tuple(batch.shape)[max(0, batch.ndim - len(self.shape)) :]

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
-from ..arrays import batches, namespace
+from ..arrays import batches, namespace, sizes
 from ..backend import backend_of, host
 from ..subspaces import Basis, PatchBasis
-from ..subspaces.base import sizes
 from ..subspaces.patches import edges_of
 from .moments import Covariance, Moments, PatchCovariance, accumulate
 

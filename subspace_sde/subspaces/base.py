@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, check_trailing, is_integer
+from ..arrays import Array, check_trailing, is_integer, sizes
+from ..specification import Specified, register
 
 Shape: TypeAlias = tuple[int, ...]
 Matrix: TypeAlias = np.ndarray[Any, Any]
@@ -19,7 +20,7 @@ _LONGEST = 2048  # axes up to this length are compared by their matrices, which 
 _MOST_TRIED = 2**15  # dimensions of which each is projected: a minute
 
 
-class Subspace(ABC):
+class Subspace(Specified, ABC):
     """A linear subspace of the arrays of shape `ambient_shape`, with coordinates of shape `shape`.
 
     A subclass supplies `_restrict` and `_embed` on any number of leading axes; everything else follows. It may
@@ -188,10 +189,6 @@ class Subspace(ABC):
         mine, theirs = self.axis_matrices(), outer.axis_matrices()
         return None if mine is None or theirs is None else list(zip(mine, theirs))
 
-    def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments, for `subspace_sde.specification`: numbers, lists, numpy arrays, subspaces."""
-        raise TypeError(f"a {type(self).__name__} cannot be written as a specification: it has no `_arguments`")
-
     def _check(self, method: str, x: Any, expected: Shape, other: str, other_shape: Shape) -> Any:
         shape = tuple(getattr(x, "shape", ()))
         other_way = shape[max(len(shape) - len(other_shape), 0) :] == other_shape
@@ -201,6 +198,7 @@ class Subspace(ABC):
         return f"{type(self).__name__}({self.ambient_shape} -> {self.shape})"
 
 
+@register
 class Identity(Subspace):
     """The whole space, U_0 = I.
 
@@ -227,6 +225,7 @@ class Identity(Subspace):
         return x
 
 
+@register
 class Composition(Subspace):
     """``outer @ inner``, never as a matrix."""
 
@@ -256,6 +255,7 @@ class Composition(Subspace):
         return f"{self.outer!r} @ {self.inner!r}"
 
 
+@register
 class Relative(Subspace):
     """U_{k|j} = U_jᵀU_k of two nested subspaces of the same space, never as a matrix."""
 
@@ -275,14 +275,6 @@ class Relative(Subspace):
 
     def _arguments(self) -> dict[str, Any]:
         return {"outer": self.outer, "inner": self.inner}
-
-
-def sizes(name: str, shape: Sequence[int]) -> Shape:
-    """`shape` as a tuple of positive integers, or a sentence that says what is wrong with it."""
-    given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    if not all(is_integer(n) and n > 0 for n in given):
-        raise ValueError(f"{name} must hold positive integers, got {given}")
-    return tuple(int(n) for n in given)
 
 
 def per_axis(name: str, value: int | Sequence[int], axes: Sequence[int], ndim: int) -> tuple[Shape, Shape]:

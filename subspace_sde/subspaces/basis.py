@@ -13,9 +13,11 @@ import numpy as np
 
 from ..arrays import namespace
 from ..backend import Constant, backend_of
+from ..specification import register
 from .base import Matrix, Shape, Subspace
 
 
+@register
 class Basis(Subspace):
     """The span of the orthonormal columns of `matrix`.
 

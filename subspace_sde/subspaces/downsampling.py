@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .base import Matrix, Subspace, per_axis, sizes
+from ..arrays import sizes
+from ..specification import register
+from .base import Matrix, Subspace, per_axis
 
 
+@register
 class Downsampling(Subspace):
     """Arrays that are constant on blocks (eq. 12): 𝒟x is the mean over each block times √(product of the factors).
 

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.fft import dct, idct
 
-from .base import Matrix, Subspace, per_axis, sizes
+from ..arrays import sizes
+from ..specification import register
+from .base import Matrix, Subspace, per_axis
 from .separable import AxisByAxis
 
 
+@register
 class LowPass(AxisByAxis):
     """The lowest `size` DCT-II frequencies of each axis, brought to a `size`-long grid by the inverse DCT.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import matmul
-from typing import overload
+from typing import Any, overload
 
+from ..specification import Specified, register
 from .base import Identity, Subspace
 
 
-class NestedSubspaces(Sequence[Subspace]):
+@register
+class NestedSubspaces(Specified, Sequence[Subspace]):
     """Nested subspaces, by construction: the sequence of the K + 1 levels U_0 = I, U_1, …, U_K.
 
     Parameters
@@ -65,6 +67,9 @@ class NestedSubspaces(Sequence[Subspace]):
     def ambient_shape(self) -> tuple[int, ...]:
         """The shape of the full space."""
         return self._levels[0].shape
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"steps": list(self.steps), "ambient_shape": list(self.ambient_shape)}
 
     def __len__(self) -> int:
         return len(self._levels)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import sizes
 from ..backend import Constant
-from .base import Matrix, Shape, Subspace, sizes
+from ..specification import register
+from .base import Matrix, Shape, Subspace
 from .basis import as_float64, orthonormal
 
 _MOST_SQUARED = 2**13  # numbers in a patch of which a square matrix is made: 512 MB
 
 
+@register
 class PatchBasis(Subspace):
     """Arrays whose every patch lies in the span of the columns of one matrix.
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import sizes
 from ..backend import Constant
-from .base import Identity, Matrix, Subspace, per_axis, sizes
+from ..specification import register
+from .base import Identity, Matrix, Subspace, per_axis
 from .basis import as_float64, orthonormal
 
 
@@ -55,6 +57,7 @@ class AxisByAxis(Subspace):
         return Separable(outer.shape, steps) if steps else Identity(outer.shape)
 
 
+@register
 class Separable(AxisByAxis):
     """A basis from one matrix for each axis: a function of the row times a function of the column, and so on.
 

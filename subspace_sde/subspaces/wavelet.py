@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .base import Identity, Matrix, Subspace, per_axis, sizes
+from ..arrays import sizes
+from ..specification import register
+from .base import Identity, Matrix, Subspace, per_axis
 from .basis import polished
 from .separable import AxisByAxis
 
 
+@register
 class Wavelet(AxisByAxis):
     """The periodised approximation band of an orthogonal discrete wavelet, as in PyWavelets (extra ``wavelets``).
 

@@ -1,0 +1,5 @@
+"""``python -m subspace_sde``: the command line."""
+
+from .cli import main
+
+main()
