@@ -1,8 +1,11 @@
 """Lets mkdocstrings read this project's docstrings: underlined sections of ``name: text`` lines, and bare doctests.
 
 The lines under ``Parameters``, ``Returns``, ... become the indented blocks of the Google style, which griffe parses;
-each doctest becomes a fenced block, where Markdown would see quotations; and subscripts and ``(*batch, *shape)`` are
-escaped, where Markdown would see emphasis.
+each doctest becomes a fenced block, where Markdown would see quotations, and comes right after the summary; and
+subscripts and ``(*batch, *shape)`` are escaped, where Markdown would see emphasis.
+
+A room is shown by the names that it exports. What a file of it opens with, its equation mostly, is shown with the first
+of them.
 """
 
 from __future__ import annotations
@@ -17,16 +20,14 @@ _CODE = re.compile(r"(`+.+?`+)", re.DOTALL)
 
 
 def rewrite(text: str) -> str:
-    """The docstring `text` with Google-style sections, fenced doctests and escaped subscripts.
+    """The docstring `text`: its summary, its examples as fenced blocks, then the rest, with sections in Google's style.
 
-    >>> print(rewrite("Doubles x.\\n\\nReturns\\n-------\\n2x"))
-    Doubles x.
-    <BLANKLINE>
-    Returns:
-        2x
+    >>> rewrite("Doubles x.\\n\\nReturns\\n-------\\n2x\\n\\n>>> double(1)\\n2").split("\\n\\n")
+    ['Doubles x.', '```pycon\\n>>> double(1)\\n2\\n```', 'Returns:\\n    2x']
     """
     lines: list[str] = []
-    for block in re.split(r"\n[ \t]*\n", text):
+    summary, *blocks = re.split(r"\n[ \t]*\n", text)
+    for block in (summary, *sorted(blocks, key=lambda block: not block.startswith(">>>"))):
         first, *rest = block.strip("\n").split("\n")
         if first.startswith(">>>"):
             lines += ["```pycon", first, *rest, "```"]
@@ -55,7 +56,22 @@ def _escape(text: str) -> str:
 
 
 class Docstrings(griffe.Extension):
-    """Rewrites every docstring as it is collected."""
+    """Rewrites every docstring once a package is read."""
+
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """Called before `on_object`: the rooms' names in the order of their files, and what the files open with."""
+        for room in pkg.modules.values():
+            if room.is_alias or not room.exports or not room.modules:
+                continue
+            names = {name: room[name].final_target for name in map(str, room.exports)}
+            places = {name: (obj.module.name != "base", obj.module.path, obj.lineno) for name, obj in names.items()}
+            order = sorted(names, key=places.__getitem__)
+            room.members = {name: room.members[name] for name in (*order, *room.members)}
+            for module in room.modules.values():
+                defined = (names[name] for name in order if names[name].module is module)
+                if module.docstring and (first := next(defined, None)) and first.docstring:
+                    summary, *rest = first.docstring.value.split("\n\n", 1)
+                    first.docstring.value = "\n\n".join([summary, module.docstring.value, *rest])
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Called once an object of any kind is complete."""
