@@ -5,7 +5,7 @@ each doctest becomes a fenced block, where Markdown would see quotations, and co
 subscripts and ``(*batch, *shape)`` are escaped, where Markdown would see emphasis.
 
 A room is shown by the names that it exports. What a file of it opens with, its equation mostly, is shown with the first
-of them.
+function or class of the file that is more than a record.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ def _escape(text: str) -> str:
     return "".join(parts)
 
 
+def _is_dataclass(obj: griffe.Object) -> bool:
+    """Whether `obj` only holds what a function takes or returns."""
+    return obj.is_class and any("dataclass" in str(decorator.value) for decorator in obj.decorators)
+
+
 class Docstrings(griffe.Extension):
     """Rewrites every docstring once a package is read."""
 
@@ -68,8 +73,9 @@ class Docstrings(griffe.Extension):
             order = sorted(names, key=places.__getitem__)
             room.members = {name: room.members[name] for name in (*order, *room.members)}
             for module in room.modules.values():
-                defined = (names[name] for name in order if names[name].module is module)
-                if module.docstring and (first := next(defined, None)) and first.docstring:
+                defined = [names[name] for name in order if names[name].module is module]
+                first = min(defined, key=_is_dataclass, default=None)
+                if module.docstring and first and first.docstring:
                     summary, *rest = first.docstring.value.split("\n\n", 1)
                     first.docstring.value = "\n\n".join([summary, module.docstring.value, *rest])
 
