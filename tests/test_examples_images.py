@@ -11,9 +11,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from examples.images import stages, training
+from examples.images import plans, training
 from examples.images.__main__ import app
-from examples.images.levels import Level, file_name, unet
+from examples.images.levels import Level, file_name, load_levels, unet
 from examples.images.quality import BANDS, band_power, colour_covariance, compare
 from examples.images.training import Recipe, draw_times, statistics, train_level
 from subspace_sde import VE, Downsampling, Identity, LowPass, Plan, Wavelet, rmsd
@@ -90,7 +90,7 @@ def test_run_writes_everything(finished):
 def test_analyse_shows_its_table_again_without_computing(finished, monkeypatch):
     out, arguments, _ = finished
     before = (out / "analysis.json").read_bytes()
-    monkeypatch.setattr(stages.library, "analyse", None)
+    monkeypatch.setattr("examples.images.analysis.library.analyse", None)
     output = invoke("analyse", *arguments[1:5], "--level", "lowpass:8", "--threshold", 0.5)
     assert json.loads(before)["summary"] in output and (out / "analysis.json").read_bytes() == before
     monkeypatch.undo()
@@ -165,7 +165,7 @@ def test_levels_without_a_measured_divergence(finished):
     out, _, _ = finished
     measured = json.loads((out / "divergence.json").read_text())
     with pytest.raises(ValueError, match="downsampling:8 was not measured"):
-        stages.usable(["downsampling:8"], measured)
+        plans.usable(["downsampling:8"], measured)
 
 
 def test_single_stages_say_what_comes_first(data, tmp_path):
@@ -314,29 +314,29 @@ def test_checkpoints_that_do_not_fit(tmp_path):
     level.network = unet((3, 8, 8), (8,), 1)
     level.save(tmp_path / "full.safetensors")
     with pytest.raises(ValueError, match=r"images of shape \(3, 8, 8\), these have \(3, 16, 16\)"):
-        stages.load_levels(tmp_path, ["full"], (3, 16, 16), torch.device("cpu"))
+        load_levels(tmp_path, ["full"], (3, 16, 16), torch.device("cpu"))
     level.save(tmp_path / "lowpass-5.safetensors")
     with pytest.raises(ValueError, match="holds the level full, not lowpass:5"):
-        stages.load_levels(tmp_path, ["full", "lowpass:5"], (3, 8, 8), torch.device("cpu"))
+        load_levels(tmp_path, ["full", "lowpass:5"], (3, 8, 8), torch.device("cpu"))
     other = Level("lowpass:4", VE(0.02), LowPass((3, 8, 8), 4), 0.0, 1.0, (8,), 1, unet((3, 4, 4), (8,), 1))
     other.save(tmp_path / "lowpass-4.safetensors")
     with pytest.raises(ValueError, match="was trained under VE"):
-        stages.load_levels(tmp_path, ["full", "lowpass:4"], (3, 8, 8), torch.device("cpu"))
+        load_levels(tmp_path, ["full", "lowpass:4"], (3, 8, 8), torch.device("cpu"))
 
 
 def test_default_levels():
-    assert stages.default_levels((3, 32, 32)) == ["full", "lowpass:20", "lowpass:8", "downsampling:16"]
-    assert stages.default_levels((3, 16, 16)) == ["full", "lowpass:8", "lowpass:4", "downsampling:8"]
-    assert stages.default_levels((3, 36, 24)) == ["full", "lowpass:16", "lowpass:8"]  # 16 x 24 and 8 x 12
-    assert stages.default_levels((3, 4, 4)) == ["full"]
+    assert plans.default_levels((3, 32, 32)) == ["full", "lowpass:20", "lowpass:8", "downsampling:16"]
+    assert plans.default_levels((3, 16, 16)) == ["full", "lowpass:8", "lowpass:4", "downsampling:8"]
+    assert plans.default_levels((3, 36, 24)) == ["full", "lowpass:16", "lowpass:8"]  # 16 x 24 and 8 x 12
+    assert plans.default_levels((3, 4, 4)) == ["full"]
 
 
 def test_any_kind_of_level_makes_a_plan_of_its_own(data, tmp_path):
     levels = ["full", "db2:4", "lowpass:8", "db2:8"]
-    assert stages.plans_of(levels) == {"full": [], "db2": ["db2:8", "db2:4"], "lowpass": ["lowpass:8"]}
+    assert plans.plans_of(levels) == {"full": [], "db2": ["db2:8", "db2:4"], "lowpass": ["lowpass:8"]}
     assert file_name("db2:8") == "db2-8.safetensors"
     invoke("train", "--data", data, "--out", tmp_path, "--level", "db2:8", *TINY[2:], "--steps", 1, "--device", "cpu")
-    found = stages.load_levels(tmp_path, ["full", "db2:8"], (3, 16, 16), torch.device("cpu"))
+    found = load_levels(tmp_path, ["full", "db2:8"], (3, 16, 16), torch.device("cpu"))
     assert isinstance(found["db2:8"].subspace, Wavelet) and found["db2:8"].subspace.shape == (3, 8, 8)
 
 
@@ -347,10 +347,10 @@ def test_odd_sizes_are_refused_with_the_mend():
 
 def test_plans_use_only_levels_that_meet_the_threshold_in_order():
     found = {"levels": {"lowpass:20": {"t": 0.3}, "lowpass:8": {"t": 0.45}, "downsampling:16": {"t": None}}}
-    assert stages.usable(["lowpass:20", "lowpass:8"], found) == ["lowpass:20", "lowpass:8"]
-    assert stages.usable(["downsampling:16"], found) == []
+    assert plans.usable(["lowpass:20", "lowpass:8"], found) == ["lowpass:20", "lowpass:8"]
+    assert plans.usable(["downsampling:16"], found) == []
     found["levels"]["lowpass:20"]["t"] = 0.5
-    assert stages.usable(["lowpass:20", "lowpass:8"], found) == ["lowpass:8"]
+    assert plans.usable(["lowpass:20", "lowpass:8"], found) == ["lowpass:8"]
 
 
 def test_statistics_and_times():

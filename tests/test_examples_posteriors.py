@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from examples.images import interpolations, likelihoods, posteriors
 from examples.images.__main__ import app
-from examples.images.levels import Level, file_name, unet
-from examples.images.stages import SDE, load_levels, ways
+from examples.images.comparison import ways
+from examples.images.levels import SDE, Level, file_name, load_levels, unet
 from subspace_sde import Identity, LowPass, log_likelihood
 from subspace_sde.images import load, to_unit
 from subspace_sde.likelihood import Bins

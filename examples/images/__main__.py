@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .applications import app as applications
 from .options import (
     Batch,
     Channels,
     Data,
     Device,
+    HeldOut,
+    HeldOutSteps,
     Layers,
     Levels,
+    Method,
     Minutes,
+    Noise,
     Num,
     Out,
     Precision,
     Rate,
+    Samples,
     Seed,
     Size,
+    Solver,
     Steps,
     Threshold,
     Weights,
-    console,
     named_levels,
     read_images,
-    show_table,
+    trained,
+    width,
+)
+from .tables import (
+    console,
+    show_divergence,
+    show_interpolation,
+    show_likelihood,
+    show_restored,
+    show_samples,
+    show_training,
 )
 
 app = typer.Typer(
@@ -44,49 +57,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _show_divergence(found: dict[str, Any]) -> None:
-    show_table(
-        f"from which t is D_F at most {found['threshold']:g}? ({found['images']} images)",
-        ["subspace", "t"],
-        [[n, f"{r['t']:.3f}" if r["t"] is not None else r["note"]] for n, r in found["levels"].items()],
-    )
-
-
-def _show_samples(found: dict[str, Any]) -> None:
-    show_table(
-        f"sampling: {found['steps']} steps of {found['solver']}, {found['machine']}",
-        ["plan", "times", "samples", "seconds per sample", "over full", "predicted", "pixels"],
-        [
-            [
-                "\n<- ".join(["full", *p["levels"]]),
-                "\n".join(f"{t:.3f}" for t in p["times"]) or "-",
-                str(p["num"]),
-                f"{p['seconds per sample']:.3f}",
-                f"{p['ratio']:.3f}",
-                f"{p['predicted ratio']:.3f}",
-                f"{p['pixel ratio']:.3f}",
-            ]
-            for p in found["plans"].values()
-        ],
-    )
-
-
-def _width(channels: str) -> tuple[int, ...]:
-    try:
-        width = tuple(int(c) for c in channels.split(","))
-    except ValueError:
-        width = ()
-    if not width or min(width) < 8 or any(c % 8 for c in width):
-        raise ValueError(f"--channels takes multiples of 8 with commas between, 32,64,128 say; got {channels!r}")
-    return width
-
-
-def _recipe(**given: Any) -> Any:
-    from .training import Recipe
-
-    return Recipe(**{**given, "channels": _width(given["channels"])})
+HELD_OUT = "With trained levels, on held-out images"
 
 
 @app.command()
@@ -100,10 +71,10 @@ def analyse(
     """Compare subspaces: how far do the images lie from each, from when could it be used? Seconds, no network."""
     from subspace_sde.analysis.report import show
 
-    from .stages import analyse as stage
+    from .analysis import analyse as compare
 
     images = read_images(data, size)
-    show(stage(images, named_levels(level, images), threshold, out), console)
+    show(compare(images, named_levels(level, images), threshold, out), console)
 
 
 @app.command()
@@ -129,30 +100,15 @@ def train(
 
     On several GPUs: accelerate launch -m examples.images train ...
     """
+    from .training import Recipe, train_named
+
     images = read_images(data, size)
-    recipe = _recipe(
-        steps=steps, minutes=minutes, batch=batch, channels=channels, layers=layers, learning_rate=learning_rate,
-        precision=precision, seed=seed,
+    recipe = Recipe(
+        steps=steps, minutes=minutes, batch=batch, channels=width(channels), layers=layers,
+        learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     for name in named_levels(level, images):
-        _train(name, images, recipe, out, data, device, half)
-
-
-def _train(name: str, images: Any, recipe: Any, out: Path, data: str, device: str, half: bool = False) -> None:
-    import torch
-
-    from subspace_sde.analysis import subspace_named
-
-    from .levels import Level, file_name
-    from .stages import SDE
-    from .training import train_level
-
-    path = train_level(name, subspace_named(name, images.shape), SDE, images.train, recipe, out, data, device)
-    level = Level.load(path)
-    if half and int(os.environ.get("RANK", "0")) == 0:
-        level.save(out / "half" / file_name(name), torch.float16)
-    r = level.recipe
-    console.print(f"{name}: {r['parameters']:,} parameters, {r['steps']} steps, {r['minutes']} min, loss {r['loss']}")
+        show_training(train_named(name, images, recipe, out, data, device, half))
 
 
 @app.command()
@@ -169,8 +125,9 @@ def divergence(
     device: Device = "auto",
 ) -> None:
     """Measure D_F (eq. 14) of every subspace with the full network, and read the switch times off at a threshold."""
-    from .report import plot_divergence
-    from .stages import load_levels, measure_divergence, pick_device
+    from .devices import pick_device
+    from .divergences import measure_divergence, plot_divergence
+    from .levels import load_levels
 
     images, place = read_images(data, size), pick_device(device)
     full = load_levels(weights or out, ["full"], images.shape, place)["full"]
@@ -178,7 +135,7 @@ def divergence(
         images, full, named_levels(level, images), threshold, out, count=count, minutes=minutes, seed=seed, device=place
     )
     plot_divergence(found, out / "divergence.png")
-    _show_divergence(found)
+    show_divergence(found)
 
 
 @app.command()
@@ -190,41 +147,16 @@ def sample(
     size: Size = None,
     num: Num = 64,
     steps: Steps = 40,
-    solver: Annotated[
-        str, typer.Option(help="heun, dpm-solver-2m, dpm-solver-3m, ddim, euler-maruyama or predictor-corrector.")
-    ] = "heun",
+    solver: Solver = "heun",
     minutes: Minutes = float("inf"),
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found."""
-    from .drawing import draw
-    from .stages import load_levels, pick_device, read_json
+    from .sampling import SolverName, draw
 
-    images, place = read_images(data, size), pick_device(device)
-    models = load_levels(weights or out, named_levels(level, images), images.shape, place)
-    found = draw(
-        images,
-        models,
-        read_json(out / "divergence.json", "divergence"),
-        out,
-        num,
-        steps,
-        _solver(solver),
-        minutes,
-        seed,
-        place,
-    )
-    _show_samples(found)
-
-
-def _solver(name: str) -> Any:
-    from .drawing import SolverName
-
-    try:
-        return SolverName(name)
-    except ValueError:
-        raise ValueError(f"unknown solver {name!r}: choose one of {', '.join(SolverName)}") from None
+    images, models, measured, place = trained(data, out, weights, level, size, device)
+    show_samples(draw(images, models, measured, out, num, steps, SolverName(solver), minutes, seed, place))
 
 
 @app.command()
@@ -237,8 +169,9 @@ def report(
     seed: Seed = 0,
 ) -> None:
     """Write OUT/report.html: the pictures, what was saved, and how far the samples are from held-out images."""
+    from .devices import pick_device
+    from .levels import load_levels
     from .report import write_report
-    from .stages import load_levels, pick_device
 
     images = read_images(data, size)
     models = load_levels(weights or out, named_levels(level, images), images.shape, pick_device("cpu"))
@@ -265,50 +198,161 @@ def run(
     count: Annotated[int, typer.Option(help="Images to average D_F over, at most.")] = 128,
     num: Num = 64,
     sample_steps: Steps = 40,
-    solver: Annotated[
-        str, typer.Option(help="heun, dpm-solver-2m, dpm-solver-3m, ddim, euler-maruyama or predictor-corrector.")
-    ] = "heun",
+    solver: Solver = "heun",
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped."""
-    from subspace_sde.analysis import subspace_named
-    from subspace_sde.analysis.report import show
+    from .chain import run_chain
+    from .sampling import SolverName
+    from .training import Recipe
 
-    from .drawing import draw
-    from .levels import unet
-    from .report import plot_divergence, write_report
-    from .stages import analyse as analyse_stage
-    from .stages import load_levels, measure_divergence, pick_device
-
-    images, place, method = read_images(data, size), pick_device(device), _solver(solver)
-    levels = named_levels(level, images)
-    recipes = {
-        name: _recipe(
-            steps=steps, minutes=train_minutes * (0.5 if name == "full" else 0.5 / max(1, len(levels) - 1)),
-            batch=batch, channels=channels, layers=layers, learning_rate=learning_rate, precision=precision, seed=seed,
-        )
-        for name in levels
-    }  # fmt: skip
-    if weights is None:
-        for name in levels:  # networks that cannot be built are refused before any work
-            unet(subspace_named(name, images.shape).shape, recipes[name].channels, 1)
-    show(analyse_stage(images, levels, threshold, out), console)
-    if weights is None:
-        for name in levels:
-            _train(name, images, recipes[name], out, data, device)
-    models = load_levels(weights or out, levels, images.shape, place)
-    measured = measure_divergence(
-        images, models["full"], levels, threshold, out, count=count, minutes=divergence_minutes, seed=seed,
-        device=place,
+    images, method = read_images(data, size), SolverName(solver)
+    recipe = Recipe(
+        steps=steps, minutes=train_minutes, batch=batch, channels=width(channels), layers=layers,
+        learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
-    plot_divergence(measured, out / "divergence.png")
-    _show_divergence(measured)
-    _show_samples(draw(images, models, measured, out, num, sample_steps, method, sample_minutes, seed, place))
-    console.print(f"report: {write_report(images, models, out, seed)}")
+    run_chain(
+        images, named_levels(level, images), out, data, recipe, weights, threshold=threshold, count=count,
+        divergence_minutes=divergence_minutes, num=num, steps=sample_steps, solver=method,
+        sample_minutes=sample_minutes, seed=seed, device=device,
+    )  # fmt: skip
 
 
-app.add_typer(applications)
+@app.command(rich_help_panel=HELD_OUT)
+def likelihood(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    num: HeldOut = 16,
+    steps: HeldOutSteps = 80,
+    probes: Annotated[
+        int, typer.Option(help="Random vectors for each trace; two or more tell the error of a single image.")
+    ] = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Bits per dimension of held-out images: the full model, and every plan in stages and by its full score (eq. 11).
+
+    Writes OUT/likelihood.json. An image has the same dequantising noise in all of them, so that the difference from the
+    full model is far more certain than each number.
+    """
+    from .likelihoods import measure_likelihood
+
+    images, models, measured, place = trained(data, out, weights, level, size, device)
+    show_likelihood(measure_likelihood(images, models, measured, out, num, steps, probes, seed, place))
+
+
+@app.command(rich_help_panel=HELD_OUT)
+def inpaint(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    num: HeldOut = 8,
+    samples: Samples = 4,
+    steps: HeldOutSteps = 50,
+    seen: Annotated[float, typer.Option(help="Share of the pixels that the random mask leaves.")] = 0.3,
+    method: Method = "pigdm",
+    noise: Noise = 0.01,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Draw the missing half of held-out images, and what a random mask hides: every plan in stages and by eq. 11.
+
+    Writes OUT/inpaint.json, OUT/inpaint-half.png and OUT/inpaint-random.png.
+    """
+    from .posteriors import half, restore, scattered
+
+    images, models, measured, place = trained(data, out, weights, level, size, device)
+    losses = {"inpaint-half": half(images.shape), "inpaint-random": scattered(images.shape, seen, seed)}
+    show_restored(
+        restore(images, models, measured, losses, out, "inpaint", num, samples, steps, method, noise, seed, place)
+    )
+
+
+@app.command(rich_help_panel=HELD_OUT)
+def colourise(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    num: HeldOut = 8,
+    samples: Samples = 4,
+    steps: HeldOutSteps = 50,
+    method: Method = "pigdm",
+    noise: Noise = 0.01,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Draw the colours of held-out images, given their luma: every plan in stages and by eq. 11.
+
+    Writes OUT/colourise.json and OUT/colourise.png.
+    """
+    from .posteriors import grey, restore
+
+    images, models, measured, place = trained(data, out, weights, level, size, device)
+    losses = {"colourise": grey(images.shape)}
+    show_restored(
+        restore(images, models, measured, losses, out, "colourise", num, samples, steps, method, noise, seed, place)
+    )
+
+
+@app.command(rich_help_panel=HELD_OUT)
+def upscale(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    num: HeldOut = 8,
+    samples: Samples = 4,
+    steps: HeldOutSteps = 50,
+    factor: Annotated[int, typer.Option(min=2, help="The edge of the blocks whose means are seen.")] = 4,
+    method: Method = "pigdm",
+    noise: Noise = 0.01,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Draw held-out images, given the means of blocks of them: every plan in stages and by eq. 11.
+
+    Writes OUT/upscale.json and OUT/upscale.png.
+    """
+    from .posteriors import restore, small
+
+    images, models, measured, place = trained(data, out, weights, level, size, device)
+    losses = {"upscale": small(images.shape, factor)}
+    show_restored(
+        restore(images, models, measured, losses, out, "upscale", num, samples, steps, method, noise, seed, place)
+    )
+
+
+@app.command(rich_help_panel=HELD_OUT)
+def interpolate(
+    data: Data = "photos",
+    out: Out = Path("runs/images"),
+    weights: Weights = None,
+    level: Levels = None,
+    size: Size = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of held-out images.")] = 3,
+    points: Annotated[int, typer.Option(min=2, help="Images of a strip, the two ends among them.")] = 9,
+    steps: HeldOutSteps = 40,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Walk from one held-out image to another between their latents: the full model, and every plan in stages.
+
+    Writes OUT/interpolate.json and OUT/interpolate.png.
+    """
+    from .interpolations import interpolate_pairs
+
+    images, models, measured, place = trained(data, out, weights, level, size, device)
+    show_interpolation(interpolate_pairs(images, models, measured, out, pairs, points, steps, seed, place))
+    console.print(f"strips: {out / 'interpolate.png'}")
 
 
 def main() -> None:

@@ -16,10 +16,12 @@ from subspace_sde.likelihood import interpolate
 from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import Heun
 
-from .drawing import machine
+from .comparison import Way, ways
+from .devices import machine
+from .evaluations import watched_by
 from .levels import Level
-from .pictures import save_rows
-from .stages import Way, fingerprint, folder_of, kept, watched_by, ways, write_json
+from .results import fingerprint, folder_of, kept, write_json
+from .strips import save_strips
 
 
 def interpolate_pairs(
@@ -71,7 +73,7 @@ def interpolate_pairs(
                 "evaluations": evaluations[name],
                 "seconds per image": float(walk["seconds"]) / (2 * pairs + pairs * points),
             }
-    save_rows(
+    save_strips(
         {f"{name} ({i + 1})": walk[i] for i in range(pairs) for name, walk in walks.items()}, out / "interpolate.png"
     )
     result = settings | {"ways": rows}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from subspace_sde import IsotropicSDE, Subspace
+from subspace_sde import VE, IsotropicSDE, Subspace
+from subspace_sde.analysis import subspace_named
 from subspace_sde.arrays import Score
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
 FORMAT = "subspace_sde level 1"
+SDE: IsotropicSDE = VE(0.01, 50.0)
+"""That which every level is trained under."""
 
 
 def file_name(name: str) -> str:
@@ -147,3 +151,21 @@ class Level:
             raise ValueError(f"{path} does not fit the level that it describes: {error}") from error
         network.eval().requires_grad_(False).to(device)
         return level
+
+
+def load_levels(
+    folder: Path, names: Sequence[str], shape: tuple[int, int, int], device: torch.device
+) -> dict[str, Level]:
+    """The named levels in a folder of weights; a ValueError for one of another image shape, subspace or SDE."""
+    models = {n: Level.load(folder / file_name(n), device) for n in names}
+    for name, level in models.items():
+        if level.subspace.ambient_shape != tuple(shape):
+            raise ValueError(
+                f"{folder / file_name(name)} was trained on images of shape {level.subspace.ambient_shape}, "
+                f"these have {tuple(shape)}"
+            )
+        if specify(level.subspace) != specify(subspace_named(name, shape)):
+            raise ValueError(f"{folder / file_name(name)} holds the level {level.name}, not {name}")
+        if specify(level.sde) != specify(models[names[0]].sde):
+            raise ValueError(f"{folder / file_name(name)} was trained under {level.sde!r}, {names[0]} under another")
+    return models

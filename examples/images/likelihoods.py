@@ -17,9 +17,11 @@ from subspace_sde.likelihood import Bins, FullScore, Hutchinson, Staged
 from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import DPMSolver
 
-from .drawing import machine
+from .comparison import Way, summary, ways
+from .devices import machine
+from .evaluations import watched_by
 from .levels import Level
-from .stages import Way, fingerprint, folder_of, kept, summary, watched_by, ways, write_json
+from .results import fingerprint, folder_of, kept, write_json
 
 CHUNK = 8
 

@@ -1,4 +1,4 @@
-"""What several commands have in common: their options, the images they read, and the tables they print."""
+"""What several commands have in common: their options, and the images and levels that these name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from .tables import console
 
 Data = Annotated[
     str,
@@ -38,8 +38,21 @@ Rate = Annotated[float, typer.Option(help="Peak learning rate of AdamW.")]
 Precision = Annotated[str, typer.Option(help="Accelerate's mixed precision: no, bf16 or fp16.")]
 Num = Annotated[int, typer.Option(help="Samples of every plan.")]
 Steps = Annotated[int, typer.Option(help="Solver steps in all, shared among the levels.")]
-
-console = Console()
+Solver = Annotated[
+    str, typer.Option(help="heun, dpm-solver-2m, dpm-solver-3m, ddim, euler-maruyama or predictor-corrector.")
+]
+# of the commands on held-out images
+HeldOut = Annotated[int, typer.Option(min=1, help="Held-out images, at most.")]
+HeldOutSteps = Annotated[int, typer.Option(min=1, help="Solver steps in all, shared among the levels.")]
+Samples = Annotated[int, typer.Option(min=1, help="Samples for each image; the picture shows the first.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="pigdm (ΠGDM, the best of them here), replacement or repaint (every four steps four times); these two act "
+        "where what is seen settles enough of a level, elsewhere ΠGDM does, and the table says which."
+    ),
+]
+Noise = Annotated[float, typer.Option(help="Standard deviation of the noise that is added to what is seen.")]
 
 
 def read_images(data: str, size: int | None) -> Any:
@@ -57,7 +70,7 @@ def named_levels(levels: list[str] | None, images: Any) -> list[str]:
     from subspace_sde import NestedSubspaces
     from subspace_sde.analysis import subspace_named
 
-    from .stages import default_levels, plans_of
+    from .plans import default_levels, plans_of
 
     chosen = list(dict.fromkeys(levels or default_levels(images.shape)))
     # a wrong name, or sizes that do not nest, are refused before any work
@@ -68,11 +81,23 @@ def named_levels(levels: list[str] | None, images: Any) -> list[str]:
     return ["full", *(n for n in chosen if n != "full")]
 
 
-def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table in the terminal; the first column is text, the others are numbers. A short row is filled up."""
-    table = Table(title=title, title_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+def width(channels: str) -> tuple[int, ...]:
+    """The widths that --channels names; a ValueError where the U-Net cannot have them."""
+    try:
+        width = tuple(int(c) for c in channels.split(","))
+    except ValueError:
+        width = ()
+    if not width or min(width) < 8 or any(c % 8 for c in width):
+        raise ValueError(f"--channels takes multiples of 8 with commas between, 32,64,128 say; got {channels!r}")
+    return width
+
+
+def trained(data: str, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str) -> Any:
+    """The images, the trained levels, their D_F and the device: what a command that puts them to use begins with."""
+    from .devices import pick_device
+    from .levels import load_levels
+    from .results import read_json
+
+    images, place = read_images(data, size), pick_device(device)
+    models = load_levels(weights or out, named_levels(level, images), images.shape, place)
+    return images, models, read_json(out / "divergence.json", "divergence"), place

@@ -24,10 +24,11 @@ from subspace_sde.sampling import stage_times
 from subspace_sde.scores import denoiser
 from subspace_sde.solvers import DDIM
 
-from .drawing import machine
+from .comparison import Way, summary, ways
+from .devices import machine
 from .levels import Level
-from .pictures import save_rows
-from .stages import Way, fingerprint, folder_of, kept, summary, ways, write_json
+from .results import fingerprint, folder_of, kept, write_json
+from .strips import save_strips
 
 CHUNK = 32  # samples; smaller batches leave the small networks waiting for their launches
 METHODS: dict[str, Method] = {
@@ -136,7 +137,7 @@ def restore(
             drawn = {w: np.concatenate([p["x"] for p in chunks]) for w, chunks in parts.items()}
             drawn = {w: x.reshape(len(truth), samples, *truth.shape[1:]) for w, x in drawn.items()}
             seen = loss.shown(y)
-            save_rows(
+            save_strips(
                 {"photographs": truth, "seen": seen, **{w: x[:, 0] for w, x in drawn.items()}}, out / f"{name}.png"
             )
             result["losses"][name] = {

@@ -15,12 +15,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from subspace_sde.images import Images, save_grid, to_unit
-from subspace_sde.plotting import divergence_curves, save
 
-from .drawing import load_samples
+from .divergences import plot_divergence
 from .levels import Level
 from .quality import BANDS, band_power, compare, floor
-from .stages import curve_of, fingerprint, read_json, write_json
+from .results import fingerprint, read_json, write_json
+from .sampling import load_samples
 
 PICTURES = {
     "plan.png": "the plan: as wide as its share of the steps, as high as one costs",
@@ -82,12 +82,6 @@ def _application(out: Path, command: str, images: Images) -> Any:
     path = out / f"{command}.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     return found if found.get("data") == fingerprint(images) else None
-
-
-def plot_divergence(divergence: dict[str, Any], path: Path) -> None:
-    """The paper's Fig. 2 for these images: D_F against t, with standard errors, the threshold and the t_k."""
-    curves = {name: curve_of(divergence, name) for name in divergence["levels"]}
-    save(divergence_curves(curves, divergence["threshold"]), path)
 
 
 def plot_samples(sets: dict[str, Any], real: Any, plans: dict[str, Any], path: Path) -> None:

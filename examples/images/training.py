@@ -27,13 +27,14 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from subspace_sde import IsotropicSDE, Subspace
+from subspace_sde.analysis import subspace_named
 from subspace_sde.backend import streams
-from subspace_sde.images import unit_batches
+from subspace_sde.images import Images, unit_batches
 from subspace_sde.losses import denoising_score_matching, edm
 from subspace_sde.specification import specify
 
-from .levels import Level, file_name, unet
-from .stages import pick_device
+from .devices import pick_device
+from .levels import SDE, Level, file_name, unet
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,20 @@ def train_level(
     keep()
     accelerator.free_memory()
     return path
+
+
+def train_named(
+    name: str, images: Images, recipe: Recipe, out: Path, data_name: str, device: str, half: bool = False
+) -> Level:
+    """Train the level that the command line calls `name` (`train_level`); ``half`` keeps it under ``out/half`` too.
+
+    There it is in half precision.
+    """
+    subspace = subspace_named(name, images.shape)
+    level = Level.load(train_level(name, subspace, SDE, images.train, recipe, out, data_name, device))
+    if half and int(os.environ.get("RANK", "0")) == 0:
+        level.save(out / "half" / file_name(name), torch.float16)
+    return level
 
 
 def _step(level: Level, batch: Any, weighting: Any, step: int, recipe: Recipe, accelerator: Accelerator) -> Any:

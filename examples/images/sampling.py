@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -21,8 +20,11 @@ from subspace_sde.sampling import stage_times
 from subspace_sde.scores import denoiser
 from subspace_sde.solvers import DDIM, DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector, Solver
 
+from .devices import machine
+from .evaluations import seconds_per_evaluation
 from .levels import Level
-from .stages import build_process, folder_of, plans_of, seconds_per_evaluation, usable, write_json
+from .plans import build_process, plans_of, usable
+from .results import folder_of, write_json
 
 CHUNK = 32  # smaller batches leave the small networks waiting for their launches
 
@@ -36,6 +38,10 @@ class SolverName(StrEnum):
     ddim = "ddim"
     euler_maruyama = "euler-maruyama"
     predictor_corrector = "predictor-corrector"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ValueError(f"unknown solver {value!r}: choose one of {', '.join(cls)}")
 
     def solver(self) -> tuple[Solver, Langevin | None]:
         """The solver, and the Langevin steps after each injection that go with it."""
@@ -183,17 +189,3 @@ def load_samples(out: Path, drawn: dict[str, Any], plan: str) -> np.ndarray[Any,
     files = _chunks(out / "chunks" / drawn["key"], plan, drawn["plans"][plan]["num"])
     images: np.ndarray[Any, Any] = np.concatenate([np.load(f)["x"] for f in files])
     return images.clip(0, 1)
-
-
-def machine(device: torch.device) -> str:
-    """The hardware and versions, in words."""
-    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_processor()}"
-    return f"{what}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Rows of images with their names beside them."""
+"""Strips of images, one below the other in one picture, with their names beside them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from subspace_sde.plotting import save
 ZOOM, DPI, GAP, MARGIN = 3, 100, 2, 110
 
 
-def save_rows(rows: Mapping[str, Any], path: Path, columns: int = 12) -> None:
-    """Each entry one row of images, (N, 3, H, W) in [0, 1], with its name on the left; at most `columns` of them.
+def save_strips(strips: Mapping[str, Any], path: Path, columns: int = 12) -> None:
+    """Each entry one strip of images, (N, 3, H, W) in [0, 1], with its name on the left; at most `columns` of them.
 
     Every pixel of an image is `ZOOM` × `ZOOM` of the picture's.
     """
-    shown = {name: np.clip(x[:columns], 0, 1) for name, x in rows.items()}
+    shown = {name: np.clip(x[:columns], 0, 1) for name, x in strips.items()}
     n, _, h, w = next(iter(shown.values())).shape
     height = len(shown) * (h * ZOOM + GAP) - GAP
     width = MARGIN + n * (w * ZOOM + GAP) - GAP

@@ -1,0 +1,34 @@
+"""The device that networks run on: picked, and described with the versions of what runs there."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` is CUDA where there is one, then MPS, then the CPU."""
+    if device == "auto":
+        mps = torch.backends.mps.is_available()
+        device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"the device {device!r} is not to be had here: {str(error).splitlines()[0]}") from error
+    return torch.device(device)
+
+
+def machine(device: torch.device) -> str:
+    """The hardware and versions, in words."""
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_processor()}"
+    return f"{what}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

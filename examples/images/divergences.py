@@ -1,0 +1,89 @@
+"""D_F of every subspace by the full network (eq. 14), and the times at which it meets the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from subspace_sde import DivergenceCurve, orthogonal_fisher_divergence
+from subspace_sde.analysis import subspace_named
+from subspace_sde.images import Images, to_unit
+from subspace_sde.plotting import divergence_curves, save
+
+from .evaluations import seconds_per_evaluation, watched_by
+from .levels import SDE, Level
+from .results import fingerprint, found_again, write_json
+
+
+def measure_divergence(
+    images: Images,
+    full: Level,
+    levels: Sequence[str],
+    threshold: float,
+    out: Path,
+    count: int = 128,
+    points: int = 21,
+    minutes: float = float("inf"),
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> dict[str, Any]:
+    """D_F(U_{k|0}; t) of every subspace from the same evaluations of the full network, and t_k at the threshold.
+
+    At most `count` training images are used, fewer where `minutes` would not do.
+    """
+    device = torch.device("cpu") if device is None else device
+    names = [n for n in levels if n != "full"]
+    inputs = {
+        "data": fingerprint(images), "network": full.digest, "levels": names, "threshold": threshold, "count": count,
+        "points": points, "seed": seed,
+    }  # fmt: skip
+    if (before := found_again(out / "divergence.json", inputs)) is not None:
+        return dict(before)
+    subspaces = [subspace_named(n, images.shape) for n in names]
+    noise = np.log([3.0, 0.03])  # the range of sigma/alpha, in units of the data's range, where the curves fall
+    late, early = (full.sde.time_at_log_snr(-2 * float(v), clip=True) for v in noise)
+    times = full.sde.grid_between(late, early, points - 1)[::-1]
+    batch = 32 if device.type == "cpu" else 256
+    like = torch.zeros((batch, *images.shape), device=device)
+    cost = seconds_per_evaluation({"full": full.score}, {"full": tuple(like.shape[1:])}, batch, device, repeats=2)
+    affordable = int(60 * minutes / (cost["full"] * len(times))) if np.isfinite(minutes) else count
+    count = min(len(images.train), count, max(1, affordable) * batch)
+    chosen = np.random.default_rng(seed).permutation(len(images.train))[:count]
+    data = [torch.from_numpy(to_unit(images.train[chosen[i : i + batch]])).to(device) for i in range(0, count, batch)]
+    with tqdm(total=len(data) * len(times), desc="divergence") as bar:
+        score = watched_by(bar, full.score)
+        curves = orthogonal_fisher_divergence(score, data, full.sde, subspaces, times.tolist(), rng=seed)
+    rows = {}
+    for name, curve in zip(names, curves):
+        try:
+            t, note = curve.time_at(threshold), ""
+        except ValueError as error:
+            t, note = None, str(error)
+        rows[name] = {"t": t, "note": note, "values": list(curve.values), "stderr": list(curve.stderr or ())}
+    result = {
+        "inputs": inputs,
+        "threshold": threshold,
+        "images": count,
+        "seed": seed,
+        "times": times.tolist(),
+        "levels": rows,
+    }
+    write_json(out / "divergence.json", result)
+    return result
+
+
+def curve_of(divergence: dict[str, Any], name: str) -> DivergenceCurve:
+    """One curve of `measure_divergence`."""
+    row = divergence["levels"][name]
+    return DivergenceCurve(divergence["times"], row["values"], row["stderr"], SDE)
+
+
+def plot_divergence(divergence: dict[str, Any], path: Path) -> None:
+    """The paper's Fig. 2 for these images: D_F against t, with standard errors, the threshold and the t_k."""
+    curves = {name: curve_of(divergence, name) for name in divergence["levels"]}
+    save(divergence_curves(curves, divergence["threshold"]), path)

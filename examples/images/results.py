@@ -1,0 +1,60 @@
+"""What the commands write into the folder of a run: whole or not at all, with what it was made from.
+
+Asked for the same again, they find it instead of computing it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subspace_sde.images import Images
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps(content, indent=1))
+    os.replace(fresh, path)
+
+
+def read_json(path: Path, stage: str) -> Any:
+    """What a stage wrote, or a ValueError that says to run it first."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing: run `python -m examples.images {stage}` with the same --out first")
+    return json.loads(path.read_text())
+
+
+def found_again(path: Path, inputs: dict[str, Any]) -> Any:
+    """What a stage wrote when it was made from the same `inputs`, or None."""
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return content if content.get("inputs") == json.loads(json.dumps(inputs)) else None
+
+
+def kept(file: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The arrays in `file`; where it is missing they are computed, and written whole or not at all."""
+    if not file.exists():
+        arrays = compute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(file.stem + ".new.npz")
+        np.savez(fresh, **arrays)
+        os.replace(fresh, file)
+    with np.load(file) as found:
+        return dict(found)
+
+
+def folder_of(settings: dict[str, Any], out: Path) -> Path:
+    """The folder in which a stage keeps what it makes from these settings."""
+    return out / "chunks" / hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+
+
+def fingerprint(images: Images) -> str:
+    """The training images in sixteen letters."""
+    return hashlib.sha256(images.train.tobytes()).hexdigest()[:16]
