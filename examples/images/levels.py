@@ -24,7 +24,7 @@ from subspace_sde.arrays import Score
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
-FORMAT = "subspace_sde level 1"
+FORMAT, VERSION = "subspace_sde level", 1  # of the files that training writes, its state too
 SDE: IsotropicSDE = VE(0.01, 50.0)
 """That which every level is trained under."""
 
@@ -32,6 +32,17 @@ SDE: IsotropicSDE = VE(0.01, 50.0)
 def file_name(name: str) -> str:
     """The file of a level: ``lowpass:20`` is kept in ``lowpass-20.safetensors``."""
     return name.replace(":", "-") + ".safetensors"
+
+
+def check_version(path: Path, version: Any, mend: str) -> None:
+    """A ValueError unless this is the version of the format that is read here; `mend` is for older ones."""
+    if str(version) == str(VERSION):
+        return
+    if version is None:
+        raise ValueError(f"{path} carries no version of its format, and version {VERSION} is read here: {mend}")
+    if str(version).isdecimal() and int(version) > VERSION:
+        mend = "update subspace_sde and its examples"
+    raise ValueError(f"{path} has version {version} of its format, and version {VERSION} is read here: {mend}")
 
 
 def unet(shape: tuple[int, ...], channels: tuple[int, ...], layers: int) -> torch.nn.Module:
@@ -114,7 +125,7 @@ class Level:
         tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.network.state_dict().items()}
         fresh = path.with_name(path.name + ".new")
         try:
-            save_file(tensors, fresh, metadata={"format": FORMAT, "level": json.dumps(about)})
+            save_file(tensors, fresh, metadata={"format": FORMAT, "version": str(VERSION), "level": json.dumps(about)})
             os.replace(fresh, path)
         except (OSError, SafetensorError) as error:
             fresh.unlink(missing_ok=True)
@@ -125,7 +136,7 @@ class Level:
     def load(cls, path: Path, device: str | torch.device = "cpu") -> Level:
         """The level in a file that `save` wrote, ready to sample from.
 
-        Raises ValueError for a file that is missing, corrupt, or of something else.
+        Raises ValueError for a file that is missing, corrupt, of something else, or of another version of the format.
         """
         if not path.exists():
             raise ValueError(f"{path} does not exist: train that level first (python -m examples.images train)")
@@ -135,8 +146,9 @@ class Level:
                 weights = {k: file.get_tensor(k) for k in file.keys()}
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path} is not a readable safetensors file ({error})") from error
-        if metadata.get("format") != FORMAT:
+        if not metadata.get("format", "").startswith(FORMAT):  # before there were versions, more followed
             raise ValueError(f"{path} holds no level of this example (its format is {metadata.get('format')!r})")
+        check_version(path, metadata.get("version"), "remove it and train that level again")
         try:
             about = json.loads(metadata["level"])
             if about.pop("data_range") != [0.0, 1.0]:

@@ -34,7 +34,7 @@ from subspace_sde.losses import denoising_score_matching, edm
 from subspace_sde.specification import specify
 
 from .devices import pick_device
-from .levels import SDE, Level, file_name, unet
+from .levels import SDE, VERSION, Level, check_version, file_name, unet
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,13 @@ class _Progress:
         file = state / "progress.json"
         if not file.exists():
             return cls(asked, commit=commit())
-        found = cls(**json.loads(file.read_text()))
+        mend = f"give another --out, or remove {state} to train this level from its beginning"
+        try:
+            content = dict(json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is no state of training ({error}): {mend}") from error
+        check_version(file, content.pop("version", None), mend)
+        found = cls(**content)
         changed = [f"{k} was {found.asked.get(k)}, is {v}" for k, v in asked.items() if found.asked.get(k) != v]
         if changed:
             raise ValueError(
@@ -290,7 +296,7 @@ def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, a
         if accelerator.is_main_process:
             # not through Accelerate's own checkpoints of custom objects, which are pickled
             save_file({str(i): p for i, p in enumerate(average.shadow_params)}, fresh / "average.safetensors")
-            (fresh / "progress.json").write_text(json.dumps(asdict(progress)))
+            (fresh / "progress.json").write_text(json.dumps({"version": VERSION, **asdict(progress)}))
             shutil.rmtree(older, ignore_errors=True)
             if state.exists():
                 os.replace(state, older)
