@@ -31,7 +31,7 @@ from subspace_sde.sampling import Start, stage_times
 from subspace_sde.sampling.solver_law import _UnitDraws
 from subspace_sde.sampling.watching import Checked
 from subspace_sde.solvers import DPMSolver, Heun
-from tests.test_measurements import Squares, WrongAdjoint, matrix
+from tests.measurements.test_kinds import Squares, WrongAdjoint, matrix
 
 SHAPE = (8,)
 NESTED = {
