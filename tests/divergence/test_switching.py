@@ -5,18 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.linalg import expm
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.stats import chi2
-from test_divergence import SHAPE, Counted, D, closed_form_within
 
 from subspace_sde import EDM, VE, VP, Identity, LowPass, RectifiedFlow, SubVP, orthogonal_fisher_divergence
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.divergence import SwitchTime, switch_times
-from subspace_sde.divergence.switching import GammaRegression
 from subspace_sde.oracles import Gaussian, Mixture, dct_basis
+from tests.divergence.closed_forms import SHAPE, Counted, D, closed_form_within
 
 LEVELS = [LowPass(SHAPE, (2, 3)), LowPass(SHAPE, 2), LowPass(SHAPE, 1)]
 THRESHOLD = 3e-3
@@ -71,9 +68,6 @@ def consistent(z):
     z = np.asarray(z)
     low, high = chi2.ppf([5e-4, 1 - 5e-4], z.size)
     return bool(np.all(np.abs(z) < 4.5) and low < np.sum(z**2) < high and abs(z.mean()) < 3.3 / math.sqrt(z.size))
-
-
-# -- the time and its error ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sde", SDES, ids=repr)
@@ -145,9 +139,6 @@ def test_the_error_is_asked_for_in_the_grid_parameter_and_told_in_t(scale):
         assert found.reached and 0.5 < found.stderr * rate(sde, found.t) / 0.003 < 1.001
         gap = sde.sigma(found.t) - scale * crossing(EDM(), LEVELS[0])
         assert abs(gap) < 4 * found.stderr * derivative(found.t)
-
-
-# -- what it costs ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
@@ -243,9 +234,6 @@ def test_no_gradient_is_recorded(torch_like):
 
     switch_times(score, x0, VE(), LEVELS[:1], THRESHOLD, 0.02)
     assert seen == {False}
-
-
-# -- where there is no crossing, or not enough evaluations -----------------------------------------------------------
 
 
 def test_a_threshold_met_from_the_first_time_on_gives_the_first_time():
@@ -365,40 +353,6 @@ def test_questions_without_an_answer_are_refused():
         ask(levels=LEVELS[:1], within=LEVELS[2])
     with pytest.raises(ValueError, match="no data"):
         ask(data=[])
-
-
-# -- the regression ----------------------------------------------------------------------------------------------------
-
-
-@given(seed=st.integers(0, 2**32 - 1), slope=st.floats(-60, 60), shape=st.sampled_from([0.5, 1.0, 4.0]))
-def test_the_regression_minimises_the_quasi_likelihood(seed, slope, shape):
-    rng = np.random.default_rng(seed)
-    x = np.repeat([-0.05, -0.01, 0.0, 0.03, 0.05], [8, 8, 30, 8, 4])
-    y = np.exp(-6 + slope * x) * rng.gamma(shape, 1 / shape, len(x))
-    fit = GammaRegression(x, y)
-    design = np.stack([np.ones_like(x), x / 0.05, (x / 0.05) ** 2])
-
-    def deviance(beta):
-        eta = beta @ design
-        return np.sum(y * np.exp(-eta) + eta), design @ (1 - y * np.exp(-eta))
-
-    best = minimize(deviance, [math.log(y.mean()), 0, 0], jac=True, method="BFGS", options={"gtol": 1e-9})
-    for at in (-0.05, 0.0, 0.02):
-        g = np.asarray([1, at / 0.05, (at / 0.05) ** 2])
-        assert fit.at(at).level == pytest.approx(best.x @ g, abs=1e-5)
-        assert fit.at(at).slope == pytest.approx(best.x[1] / 0.05 + 2 * best.x[2] * at / 0.05**2, abs=1e-3)
-    goal = fit.at(0.01).level
-    if fit.at(0.01).slope < -1e-3:
-        assert fit.root(goal, -0.05, 0.05) == pytest.approx(0.01, abs=1e-8)
-
-
-def test_the_errors_of_the_regression_are_the_spread():
-    rng, x = np.random.default_rng(0), np.repeat([-0.05, 0.0, 0.05], [100, 600, 100])
-    fits = [GammaRegression(x, np.exp(-6 - 30 * x) * rng.gamma(1.5, 1 / 1.5, len(x))).at(0.01) for _ in range(400)]
-    for name, exact in (("level", -6.3), ("slope", -30.0)):
-        z = [(getattr(f, name) - exact) / getattr(f, name + "_error") for f in fits]
-        # the scatter is raised by its own standard error: √(kurtosis/n) is 6 %, so that errors are 3 % high or so
-        assert abs(np.mean(z)) < 0.2 and 0.85 < np.std(z) < 1.06
 
 
 def test_a_switch_time_says_what_it_is():

@@ -4,15 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from test_likelihood import FINE, SDES, Known, composite, data, each_k, made, scores_of
 
 from subspace_sde import EDM, VP, decode, encode
 from subspace_sde.likelihood import interpolate, latent_parts
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.sampling import UniformLogSNR
 from subspace_sde.solvers import DormandPrince, DPMSolver, EulerMaruyama, Heun
+from tests.likelihood.composite import FINE, SDES, Known, composite, data, each_k, each_sde, made, scores_of
 
-each_sde = pytest.mark.parametrize("sde", SDES, ids=lambda s: type(s).__name__)
 MEAN = np.linspace(-1, 1, 7)
 
 

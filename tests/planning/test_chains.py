@@ -1,6 +1,5 @@
 """The plan against every chain there is, and what it promises against what a process then does."""
 
-import json
 from itertools import combinations
 
 import numpy as np
@@ -12,16 +11,11 @@ from subspace_sde import (
     EDM,
     VE,
     VP,
-    Basis,
     DivergenceCurve,
-    Downsampling,
     LowPass,
     NestedSubspaces,
     PatchBasis,
-    Plan,
-    Separable,
     SubspaceSDE,
-    Wavelet,
     gaussian_divergence,
     orthogonal_fisher_divergence,
     pca,
@@ -29,20 +23,10 @@ from subspace_sde import (
     switch_times,
 )
 from subspace_sde.oracles import DCTGaussian
-from subspace_sde.planning import flops, pixels, power, seconds
+from subspace_sde.planning import power
 from subspace_sde.sampling import stage_times
 from subspace_sde.statistics import Covariance
-
-SHAPE = (8, 8)
-CANDIDATES = [
-    *(LowPass(SHAPE, n) for n in (1, 2, 3, 5, 6, 7)),
-    LowPass(SHAPE, (4, 2)),
-    Downsampling(SHAPE, 2),
-    Downsampling(SHAPE, 4),
-    Wavelet(SHAPE, "haar", 3),
-    Basis(np.eye(64)[:, :40], SHAPE),
-    Basis(np.eye(64)[:, :9], SHAPE),
-]
+from tests.planning.curves import CANDIDATES, SHAPE, curve_to, spectrum
 
 
 def nests(outer, inner):
@@ -67,12 +51,6 @@ def exhaustive(times, sde, costs, price, max_levels, steps):
             total = sum(c * (b - a) for c, a, b in zip(levels, ends, ends[1:])) + price * k
             best = min(best, (total, chain))
     return best
-
-
-def curve_to(sde, t, threshold):
-    """A curve that meets the threshold at t exactly."""
-    times = [s for s in (sde.t_min + (t - sde.t_min) / 2, t, t + (sde.T - t) / 2)]
-    return DivergenceCurve(tuple(times), (threshold * 10, threshold, threshold / 10), sde=sde)
 
 
 @given(
@@ -118,11 +96,6 @@ def test_the_optimum_is_that_of_all_chains(seed, sde, price, max_levels, exponen
         u, w = CANDIDATES[i].matrix(), level.matrix()
         np.testing.assert_allclose(w @ w.T, u @ u.T, atol=1e-10)
         assert steps(t) == pytest.approx(sum(found.shares[: found.times.index(t) + 1]), abs=1e-12)
-
-
-def spectrum(slope=3.0):
-    frequency = np.sqrt(np.add.outer(np.arange(8.0) ** 2, np.arange(8.0) ** 2))
-    return DCTGaussian(np.zeros(SHAPE), 1 / (1 + frequency) ** slope)
 
 
 @pytest.mark.parametrize("sde", [VE(), VP(), EDM()], ids=repr)
@@ -224,110 +197,6 @@ def test_pca_ranks_mix_with_what_contains_them():
     assert with_structure.cost <= found.cost
 
 
-def plans():
-    gaussian = spectrum()
-    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
-    outer = Separable(SHAPE, {0: rotation[:, :6], 1: rotation[:, :6]})
-    inner = Separable(SHAPE, {0: rotation[:, :2], 1: rotation[:, :2]})
-    basis = Basis(np.linalg.qr(np.random.default_rng(1).standard_normal((64, 9)))[0], SHAPE)
-    return {
-        "low-pass": plan(CANDIDATES, gaussian_divergence(gaussian, VE(), CANDIDATES), 1e-2),
-        "edm": plan(CANDIDATES, gaussian_divergence(gaussian, EDM(), CANDIDATES), 1e-2, max_levels=2),
-        "matrices": plan([outer, inner], gaussian_divergence(gaussian, VP(), [outer, inner]), 0.1),
-        "basis": plan([basis], gaussian_divergence(gaussian, VE(), [basis]), 0.1),
-        "full": plan(CANDIDATES, gaussian_divergence(gaussian, VE(), CANDIDATES), 1e-2, max_levels=0),
-        "no parts": plan([LowPass(SHAPE, 4)], [curve_to(VE(), 0.5, 1e-3)], 1e-3),
-    }
-
-
-@pytest.mark.parametrize("name", list(plans()))
-def test_saved_and_read_again(tmp_path, name):
-    found, path = plans()[name], tmp_path / "deep" / "plan.json"
-    found.save(path)
-    again = Plan.load(path)
-    for field in ("times", "shares", "costs", "threshold", "divergences", "injections", "cost"):
-        assert getattr(again, field) == getattr(found, field)
-    assert repr(again.sde) == repr(found.sde)
-    x = np.random.default_rng(0).standard_normal((3, *SHAPE))
-    for a, b in zip(again.subspaces, found.subspaces, strict=True):
-        np.testing.assert_array_equal(a.restrict(x), b.restrict(x))
-    content = json.loads(path.read_text())
-    assert content["format"] == "subspace_sde plan 1" and content["cost"] == found.cost
-    assert [p.name for p in path.parent.iterdir()] == ["plan.json"]
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "another"}', '{"format": "subspace_sde plan 1"}'])
-def test_other_files_are_no_plans(tmp_path, text):
-    path = tmp_path / "plan.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=r"plan.json holds no plan of subspace_sde"):
-        Plan.load(path)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("times", [0.9, 0.8, 0.7, 0.6], "one time less"),
-        ("times", "abc", "one time less|finite numbers"),
-        ("shares", None, "holds no plan"),
-        ("threshold", "x", "threshold is a positive number"),
-        ("threshold", float("inf"), "threshold is a positive number, got inf"),
-        ("divergences", [None], "finite numbers"),
-        ("times", [2.0], "must increase strictly inside"),
-        ("times", [True], "finite numbers"),
-        ("divergences", [-0.1], "a divergence is not negative"),
-        ("injections", [-0.1], "a divergence is not negative"),
-        ("injections", [], "one time less"),
-        ("chosen", [-1], "the chosen candidates are counted from 0"),
-        ("chosen", [0.5], "the chosen candidates are counted from 0"),
-        ("threshold", True, "threshold is a positive number, got True"),
-        ("cost", 0.01, "its cost is 0.01, but its shares and costs make 0"),
-        ("cost", "x", "its cost is 'x'"),
-    ],
-)
-def test_a_plan_that_cannot_be_is_refused(tmp_path, field, value, message):
-    plans()["basis"].save(tmp_path / "plan.json")
-    content = json.loads((tmp_path / "plan.json").read_text())
-    content[field] = value
-    (tmp_path / "plan.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
-        Plan.load(tmp_path / "plan.json")
-
-
-def test_a_changed_plan_is_refused(tmp_path):
-    plans()["low-pass"].save(tmp_path / "plan.json")
-    content = json.loads((tmp_path / "plan.json").read_text())
-    content["subspaces"]["steps"][0]["kind"] = "os.system"
-    (tmp_path / "plan.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="unknown kind"):
-        Plan.load(tmp_path / "plan.json")
-
-
-def test_costs_by_the_clock_and_by_counting(torch_like):
-    import torch
-
-    calls = []
-
-    def score_of(level):
-        network = torch.nn.Conv2d(1, 1, 3, padding=1, bias=False).to(torch_like)
-
-        def score(x, t):
-            calls.append(level.shape)
-            return network(x[:, None])[:, 0]
-
-        return score
-
-    count = flops(score_of, torch_like, 0.5)
-    half, whole = LowPass(SHAPE, 4), LowPass(SHAPE, 8)
-    assert (count(half), count(whole)) == (2 * 9 * 16, 2 * 9 * 64)
-    assert count(Downsampling(SHAPE, 2)) == count(half) and len(calls) == 2  # remembered by shape
-    clock = seconds(score_of, 2, torch_like, 0.5, repeats=3)
-    assert clock(half) > 0 and clock(half) == clock(LowPass(SHAPE, 4)) and len(calls) == 2 + 4
-    assert power(2)(half) == pixels(half) ** 2 == 256
-    with pytest.raises(ValueError, match="torch counted no operations"):
-        flops(lambda level: lambda x, t: -x, torch_like, 0.5)(half)
-
-
 def test_the_price_of_small_networks_changes_the_plan():
     """Seconds hardly fall below some size: then a level that small is not worth having."""
     curves = gaussian_divergence(spectrum(), VE(), CANDIDATES)
@@ -365,62 +234,3 @@ def test_float32_ranks_of_one_covariance_follow_each_other():
     NestedSubspaces.from_subspaces(candidates)
     curves = gaussian_divergence(moments.gaussian(), VE(), candidates)
     assert len(plan(candidates, curves, 3e-3).times) > 2
-
-
-def test_refusals():
-    sde, u = VE(), LowPass(SHAPE, 4)
-    curve = curve_to(sde, 0.5, 1e-3)
-    with pytest.raises(ValueError, match="one curve for each subspace"):
-        plan([u], [], 1e-3)
-    with pytest.raises(ValueError, match="one curve for each subspace"):
-        plan([], [], 1e-3)
-    for threshold in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=r"threshold must be positive, got .*: give a finite number"):
-            plan([u], [curve], threshold)
-    with pytest.raises(
-        ValueError,
-        match=r"no subspace meets the threshold 1e-05: the smallest D_F reached is 0.0001, by .* at the last t = ",
-    ):
-        plan([u], [curve], 1e-5)
-    dipping = DivergenceCurve((0.1, 0.5, 0.9), (1.0, 1e-4, 1e-2), sde=sde)
-    with pytest.raises(
-        ValueError, match=r"smallest D_F reached is 0\.0001, by LowPass\(.*\) before 0\.01 at the last t = 0\.9$"
-    ):
-        plan([u], [dipping], 1e-3)
-    with pytest.raises(TypeError, match="one DivergenceCurve for each"):
-        plan([u], [3.0], 1e-3)
-    with pytest.raises(ValueError, match="max_levels must not be negative"):
-        plan([u], [curve], 1e-3, max_levels=-1)
-    with pytest.raises(ValueError, match="multiple_of must"):
-        plan([u], [curve], 1e-3, multiple_of=0)
-    with pytest.raises(ValueError, match="price must"):
-        plan([u], [curve], 1e-3, price=-0.1)
-    with pytest.raises(ValueError, match="the same SDE"):
-        plan([u, u], [curve, curve_to(VP(), 0.5, 1e-3)], 1e-3)
-    with pytest.raises(ValueError, match="the same SDE"):
-        plan([u], [DivergenceCurve((0.1, 0.2), (1.0, 1e-4))], 1e-3)
-    with pytest.raises(ValueError, match="cost of an evaluation must be positive"):
-        plan([u], [curve], 1e-3, cost=lambda _: 0.0)
-    for dear in (u.shape, SHAPE):
-        with pytest.raises(ValueError, match=r"positive and finite on every level, got inf for (LowPass|Identity)\("):
-            plan([u], [curve], 1e-3, cost=lambda v, dear=dear: float("inf") if v.shape == dear else 1.0)
-    with pytest.raises(TypeError, match="the candidates are Subspaces, got int"):
-        plan([u, 1], [curve, curve], 1e-3)
-    for limits in ({"multiple_of": 1.5}, {"max_levels": 1.5}, {"max_levels": True}, {"multiple_of": "2"}):
-        (name, value), *_ = limits.items()
-        with pytest.raises(TypeError, match=f"{name} is a whole number, got {value!r}"):
-            plan([u], [curve], 1e-3, **limits)
-    for grid in ([1.0, 0.5], [0.5, 0.0], [1.0, 0.5, 0.5, 0.0], [0.0, 1.0], [1.0]):
-        with pytest.raises(ValueError, match="a grid decreases strictly from T = 1 to t_min = 0"):
-            plan([u], [curve], 1e-3, grid=grid)
-    with pytest.raises(ValueError, match="different spaces"):
-        plan([LowPass(SHAPE, 4), LowPass((9, 9), 3)], [curve, curve_to(sde, 0.6, 1e-3)], 1e-3)
-
-
-def test_a_subspace_that_is_met_from_the_start_still_leaves_the_full_space_a_stage():
-    sde = EDM()
-    times = tuple(sde.grid(10)[::-1])
-    curve = DivergenceCurve(times, (1e-9,) * 11, sde=sde)
-    found = plan([LowPass(SHAPE, 4)], [curve], 1e-3)
-    assert found.times == (pytest.approx(times[1]),)
-    SubspaceSDE(sde, found.subspaces, found.times, [0.0])

@@ -1,33 +1,22 @@
-"""Algorithm 1: the law of its samples, exactly; its times, counts, seeds, and what it refuses."""
+"""Algorithm 1: the law of its samples, exactly; its times, its counts and its trajectory."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, sample
+from subspace_sde import EDM, VE, VP, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, sample
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.oracles import Gaussian
 from subspace_sde.sampling import stage_times
-from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, PredictorCorrector, SingleStep
+from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, PredictorCorrector
+from tests.sampling.gaussians import NESTED, Recorder, make, normal_score
 
-NESTED = [
-    NestedSubspaces([], ambient_shape=(5,)),
-    NestedSubspaces([LowPass((5,), 3, axes=(-1,))]),
-    NestedSubspaces([Downsampling((2, 3), 2, axes=(0,)), LowPass((1, 3), 2, axes=(-1,))]),
-]
 SDES = [VE(), VP(), EDM()]
 each_nested = pytest.mark.parametrize("nested", NESTED, ids=lambda n: f"K={len(n) - 1}")
 each_sde = pytest.mark.parametrize("sde", SDES, ids=repr)
-
-
-def make(sde, nested, mean=None):
-    k = len(nested) - 1
-    return SubspaceSDE(sde, nested, [sde.time_at_log_snr(v) for v in (0.5, -1.5)[:k]], (0.4, 0.7)[:k], mean)
 
 
 def matching_gaussian(process, seed=0):
@@ -163,9 +152,6 @@ def test_k_0_is_ordinary_sampling(like, array, host, eps):
     assert found.evaluations == (steps,) and len(found.seconds) == 1 and found.trajectory == []
 
 
-# -- times
-
-
 @given(
     steps=st.integers(1, 300),
     times=st.lists(st.floats(0.001, 0.999), min_size=0, max_size=4, unique=True).map(sorted),
@@ -210,23 +196,6 @@ def test_steps_are_not_truncated_floats():
             stage_times(process, steps)
         with pytest.raises(TypeError, match="steps must be an integer, or times from T down to t_min, got"):
             sample(process, [np.negative] * 2, 1, steps=steps)
-
-
-def normal_score(sde):
-    return lambda x, t: -x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)
-
-
-class Recorder(SingleStep):
-    """A solver that writes down its steps and what it was handed."""
-
-    def __init__(self):
-        self.steps = []
-
-    def step(self, x, t, s, score, sde, noise):
-        self.steps.append((t, s, tuple(x.shape)))
-        assert type(t) is float and noise().shape == x.shape
-        score(x, t)
-        return x
 
 
 def test_the_solver_visits_the_times_in_their_order_on_their_levels():
@@ -282,184 +251,3 @@ def test_the_trajectory_is_every_state(like, array, host, eps):
             )
     again = sample(process, [normal_score(VE())] * 3, 4, steps=9, rng=5, like=like)
     np.testing.assert_array_equal(host(again.x), host(found.x))
-
-
-# -- the steps after an injection
-
-
-def test_langevin_after_an_injection_is_handed_the_score_at_x_k_minus_1_and_t_k(like, host):
-    process, handed = make(VE(), NESTED[2]), []
-
-    def network(k):
-        return lambda x, t: -(k + 2.0) * x / (1 + t)
-
-    def move(x, t, score, noise, injected):
-        handed.append((tuple(x.shape), t, injected))
-        k = len(process.subspaces) - 1 - len(handed)
-        np.testing.assert_array_equal(host(score(x, t)), host(network(k)(x, t)))
-        z = noise()
-        assert z.shape == x.shape and z.dtype == x.dtype
-        return x + 1
-
-    found = sample(
-        process,
-        [network(k) for k in range(3)],
-        3,
-        Recorder(),
-        6,
-        like=like,
-        langevin=SimpleNamespace(move=move),
-        trajectory=True,
-    )
-    nested = process.subspaces
-    assert handed == [((3, 1, 3), process.times[1], nested.steps[1]), ((3, 2, 3), process.times[0], nested.steps[0])]
-    counts = [len(t) - 1 for t in stage_times(process, 6)]
-    assert found.evaluations == (counts[0] + 1, counts[1] + 1, counts[2])  # that one is counted too
-
-
-@pytest.mark.parametrize("only", [True, False])
-def test_the_steps_after_an_injection_move_the_complement_alone(only, like, host, eps):
-    process = make(VE(), NESTED[1])
-    found = sample(
-        process,
-        [normal_score(VE())] * 2,
-        5,
-        Heun(),
-        steps=40,
-        rng=6,
-        like=like,
-        langevin=Langevin(4, 0.3, only),
-        trajectory=True,
-    )
-    (_, _, low), (_, _, high) = next(p for p in zip(found.trajectory, found.trajectory[1:]) if p[0][1] != p[1][1])
-    gap = np.abs(host(process.subspaces.steps[0].restrict(high)) - host(low))
-    assert np.max(gap) < 100 * eps * float(abs(low).max()) if only else np.min(np.max(gap, axis=1)) > 0.05
-
-
-# -- seeds
-
-
-@pytest.mark.parametrize(
-    "solver, langevin",
-    [(None, None), (Heun(), Langevin(2)), (PredictorCorrector(), Langevin(1, complement_only=False))],
-    ids=["Euler-Maruyama", "Heun", "predictor-corrector"],
-)
-def test_sample_i_is_bitwise_the_same_in_any_batch(solver, langevin, like, host):
-    nested = NestedSubspaces([Downsampling((3, 4, 6), 2), Downsampling((3, 2, 3), 3, axes=(-1,))])
-    process = make(VE(), nested)
-    scores = [lambda x, t: -x / (1 + VE().sigma(t) ** 2)] * 3
-
-    def draw(num, rng):
-        return host(sample(process, scores, num, solver, 10, rng, like, langevin).x)
-
-    whole = draw(7, 8)
-    for start, stop in ((0, 7), (0, 1), (2, 5), (3, 4), (4, 7)):
-        np.testing.assert_array_equal(draw(stop - start, streams(8, start, stop)), whole[start:stop])
-    np.testing.assert_array_equal(draw(3, 8), whole[:3])
-    mixed = [streams(8, i, i + 1)[0] for i in (5, 0, 6)]
-    np.testing.assert_array_equal(draw(3, mixed), whole[[5, 0, 6]])
-    assert not np.array_equal(draw(3, 9), whole[:3]) and len(np.unique(whole)) == whole.size
-
-
-def test_a_generator_is_taken_as_it_is(like, host):
-    process = make(VP(), NESTED[1])
-    first, second, again = (
-        host(sample(process, [normal_score(VP())] * 2, 3, steps=4, rng=g, like=like).x)
-        for g in (lambda g: [g, g, backend_of(like).generator(1, like)])(backend_of(like).generator(1, like))
-    )
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, second)  # it goes on
-
-
-def test_torch_samples_carry_no_graph(torch_like):
-    process = make(VE(), NESTED[1])
-    weight = torch.ones((), dtype=torch_like.dtype, device=torch_like.device, requires_grad=True)
-
-    def score(x, t):
-        return -weight * x / (1 + VE().sigma(t) ** 2)
-
-    found = sample(process, [score] * 2, 2, steps=4, like=torch_like, langevin=Langevin(), trajectory=True)
-    assert not found.x.requires_grad and found.x.grad_fn is None
-    assert not any(x.requires_grad for _, _, x in found.trajectory)
-    assert torch.is_grad_enabled()
-
-
-# -- what is refused
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("level, step, row", [(2, 1, 0), (1, 2, 3), (0, 3, 4)])
-def test_a_score_that_is_not_finite_is_named(level, step, row, value, like, array):
-    process, calls = make(VE(), NESTED[2]), [0, 0, 0]
-
-    def score_of(k):
-        def score(x, t):
-            calls[k] += 1
-            bad = np.zeros(x.shape)
-            if k == level and calls[k] == step:
-                bad[(row, *(0,) * (x.ndim - 1))] = value
-            return -x / (1 + VE().sigma(t) ** 2) + array(bad)
-
-        return score
-
-    s = stage_times(process, 30)[level][step]
-    message = rf"not finite on level {level} at t = {s:.6g} \(step {step} of that level\), sample {row}"
-    with pytest.raises(ValueError, match=message), np.errstate(invalid="ignore"):
-        sample(process, [score_of(k) for k in range(3)], 5, steps=30, like=like)
-    assert calls[level] >= step and calls[:level] == [0] * level
-
-
-def test_langevin_that_breaks_a_sample_is_step_0(like, array):
-    process = make(VE(), NESTED[1])
-
-    def move(x, t, score, noise, injected):
-        bad = np.zeros(x.shape)
-        bad[1] = math.nan
-        return x + array(bad)
-
-    with pytest.raises(ValueError, match=rf"level 0 at t = {process.times[0]:.6g} \(step 0 of that level\), sample 1"):
-        sample(process, [normal_score(VE())] * 2, 3, steps=4, like=like, langevin=SimpleNamespace(move=move))
-
-
-def test_large_numbers_are_finite(like, xp):
-    # their sum is not: a guard that adds up would refuse them
-    process, big = make(VE(), NESTED[0]), float(xp.finfo(like.dtype).max) / 2
-    solver = SimpleNamespace(stage=lambda x, times, score, sde, noise: ((s, x * 0 + big) for s in times[1:]))
-    found = sample(process, [normal_score(VE())], 2, solver, 3, like=like)
-    assert bool(xp.all(found.x == big))
-
-
-def test_what_is_no_score_is_named(like):
-    process = make(VE(), NESTED[1])
-    good = normal_score(VE())
-    half = (lambda x, t: x.half()) if isinstance(like, torch.Tensor) else (lambda x, t: x.astype(np.float16))
-    other = (lambda x, t: np.zeros(x.shape)) if isinstance(like, torch.Tensor) else (lambda x, t: torch.zeros(x.shape))
-    for bad in (half, other, lambda x, t: x[:1], lambda x, t: x[..., :1], lambda x, t: 0.0, lambda x, t: None):
-        for k in (0, 1):
-            scores = [bad if j == k else good for j in range(2)]
-            with pytest.raises(
-                ValueError, match=rf"the score of level {k} returned .* a score has the shape and dtype"
-            ):
-                sample(process, scores, 3, steps=4, like=like)
-
-
-def test_calls_that_make_no_sense_are_refused():
-    process, scores = make(VE(), NESTED[1]), [normal_score(VE())] * 2
-    for missing in ([], scores[:1], [*scores, scores[0]], scores[0]):
-        with pytest.raises(ValueError, match="levels 0 to 1 and needs 2 scores"):
-            sample(process, missing, 3)
-    for num in (0, -1, 2.0, True, None):
-        with pytest.raises(ValueError, match="num must be an integer >= 1, got"):
-            sample(process, scores, num)
-    with pytest.raises(ValueError, match="2 levels need at least as many steps, got 1"):
-        sample(process, scores, 3, steps=1)
-    with pytest.raises(ValueError, match="like must be a floating-point array, got int64"):
-        sample(process, scores, 3, like=np.zeros((), dtype=np.int64))
-    with pytest.raises(TypeError, match="expected an array"):
-        sample(process, scores, 3, like=[0.0])
-    with pytest.raises(ValueError, match="rng holds 2 integers for 3 samples"):
-        sample(process, scores, 3, rng=[1, 2], steps=4)
-    with pytest.raises(TypeError, match="rng must be an integer, a sequence of integers"):
-        sample(process, scores, 3, rng=0.5, steps=4)
-    with pytest.raises(TypeError, match="rng must be an integer, a sequence"):
-        sample(process, scores, 3, rng=torch.Generator(), steps=4)  # of another library than the samples

@@ -1,0 +1,68 @@
+"""Gaussians whose divergence (eq. 14) is known, and scores that are counted."""
+
+import math
+
+import numpy as np
+
+from subspace_sde import (
+    EDM,
+    VE,
+    VP,
+    RectifiedFlow,
+)
+from subspace_sde.oracles import Gaussian
+
+SHAPE, D = (3, 4), 12
+SDES = [VE(), VP(), EDM(), RectifiedFlow()]
+
+
+def gaussian(scale=1.0):
+    rng = np.random.default_rng(1)
+    root = scale * rng.standard_normal((D, D)) / math.sqrt(D)
+    return Gaussian(scale * rng.standard_normal(SHAPE), root @ root.T + 0.05 * np.eye(D))
+
+
+def closed_form_within(law, sde, outer, inner, t, center):
+    """The same expectation with matrices, in the coordinates of `outer`: what the score says beyond y is averaged."""
+    u, w = outer.matrix(), outer.matrix().T @ inner.matrix()
+    off = np.eye(len(w)) - w @ w.T
+    n = len(w) - w.shape[1]
+    mu = np.zeros(len(off)) if center else off @ u.T @ law.mean.ravel()
+    a, s = sde.alpha(t) ** 2, sde.sigma(t) ** 2
+    variance = a * (np.trace(off @ u.T @ law.covariance @ u) + mu @ mu) / n + s
+    marginal = a * law.covariance + s * np.eye(D)
+    gap = off @ (u.T / variance - u.T @ np.linalg.inv(marginal))
+    return variance / n * (np.trace(gap @ marginal @ gap.T) + a * mu @ mu / variance**2)
+
+
+class Table(np.random.Generator):
+    """Hands out the same prescribed draws every time."""
+
+    def __init__(self, draws):
+        super().__init__(np.random.PCG64(0))
+        self.draws = draws
+
+    def standard_normal(self, shape, dtype=np.float64):
+        return self.draws.reshape(shape).astype(dtype)
+
+
+def cubature(law):
+    """x(0) and ε on the corners ±√d of their axes, every pair once: the first two moments of the law, exactly.
+
+    What is averaged is quadratic for a Gaussian, so that the average over these points is the expectation.
+    """
+    values, vectors = np.linalg.eigh(law.covariance)
+    axes = math.sqrt(D) * np.concatenate([np.eye(D), -np.eye(D)])
+    x0 = law.mean.ravel() + axes @ (vectors * np.sqrt(values)).T
+    return np.repeat(x0, 2 * D, axis=0).reshape(-1, *SHAPE), Table(np.tile(axes, (2 * D, 1)))
+
+
+class Counted:
+    def __init__(self, score):
+        self.score, self.times, self.rows = score, [], 0
+
+    def __call__(self, x, t):
+        assert type(t) is float
+        self.times.append(t)
+        self.rows += x.shape[0]
+        return self.score(x, t)
