@@ -25,6 +25,16 @@ LIKES = {
 }
 
 
+def pytest_make_parametrize_id(val, argname):
+    """The name of a test says what it is given, and is the same in every process: no addresses."""
+    if name := getattr(val, "__name__", None):
+        return argname if name == "<lambda>" else name
+    if type(val).__module__ in ("builtins", "numpy"):
+        return None  # as pytest does it
+    shown = repr(val)
+    return shown if len(shown) <= 50 and " at 0x" not in shown else type(val).__name__
+
+
 # of the session, because a test that hypothesis repeats may not ask for a new one each time
 @pytest.fixture(scope="session", params=list(LIKES))
 def like(request):

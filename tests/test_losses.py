@@ -15,7 +15,7 @@ from subspace_sde.scores import denoiser
 
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
 SHAPE = (2, 3)
-by_sde = pytest.mark.parametrize("sde", SDES, ids=repr)
+by_sde = pytest.mark.parametrize("sde", SDES)
 
 
 def white(sde, c=1.0):

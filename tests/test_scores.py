@@ -28,7 +28,7 @@ MEAN = DRAW(SHAPE)
 ROOT = DRAW((6, 6)) / 2
 COVARIANCE = ROOT @ ROOT.T + 0.1 * np.eye(6)
 
-by_sde = pytest.mark.parametrize("sde", SDES, ids=repr)
+by_sde = pytest.mark.parametrize("sde", SDES)
 by_time = pytest.mark.parametrize("per_sample", [False, True], ids=["one t", "a t for each"])
 
 
@@ -228,13 +228,13 @@ def converted_score_is_exact(trained, sde, array, host, eps, per_sample, regress
 PAIRS = [(a, b) for a in SDES[:5] for b in SDES[:5] if a is not b]
 
 
-@pytest.mark.parametrize(("trained", "sde"), PAIRS, ids=lambda sde: type(sde).__name__)
+@pytest.mark.parametrize(("trained", "sde"), PAIRS)
 @by_time
 def test_change_of_process(trained, sde, per_sample, array, host, eps):
     converted_score_is_exact(trained, sde, array, host, eps, per_sample, GAUSSIAN, 1.0, 0.0, 1.0)
 
 
-@pytest.mark.parametrize(("trained", "sde"), [(VP(), VE()), (VE(), VE()), (EDM(), RectifiedFlow())], ids=repr)
+@pytest.mark.parametrize(("trained", "sde"), [(VP(), VE()), (VE(), VE()), (EDM(), RectifiedFlow())])
 @by_time
 def test_change_of_data_range(trained, sde, per_sample, array, host, eps):
     """A network on [−1, 1] used for data in [0, 1]."""
@@ -244,8 +244,8 @@ def test_change_of_data_range(trained, sde, per_sample, array, host, eps):
 LEVELS = [Downsampling((4, 9), (2, 3)), LowPass((5, 7), (3, 2))]
 
 
-@pytest.mark.parametrize("level", LEVELS, ids=repr)
-@pytest.mark.parametrize("trained", [VP(), EDM()], ids=repr)
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("trained", [VP(), EDM()])
 @by_time
 def test_a_low_resolution_network_is_a_level(level, trained, per_sample, array, host, eps):
     """A network trained on shrunk images y in [−1, 1] is the score of the level whose coordinates are √Π(N/n) y.

@@ -87,9 +87,7 @@ def test_an_array_is_its_bytes():
 
 
 @pytest.mark.parametrize(
-    "sde",
-    [VE(0.1, 3.0, 0.2, 0.7), VP(0.5, 7.0, 1e-5, 2.0), SubVP(0.3), EDM(0.1, 2.0), RectifiedFlow(1e-4, 0.9)],
-    ids=repr,
+    "sde", [VE(0.1, 3.0, 0.2, 0.7), VP(0.5, 7.0, 1e-5, 2.0), SubVP(0.3), EDM(0.1, 2.0), RectifiedFlow(1e-4, 0.9)]
 )
 def test_sdes(sde):
     again = there_and_back(sde)

@@ -117,7 +117,7 @@ def test_principal_components_are_those_of_the_images(dense):
         np.testing.assert_allclose(table[name].subspace.project(x[:5]), expected.project(x[:5]), atol=1e-4)
 
 
-@pytest.mark.parametrize("sde", [VE(0.01, 50.0), EDM(), VP()], ids=repr)
+@pytest.mark.parametrize("sde", [VE(0.01, 50.0), EDM(), VP()])
 def test_costs_are_those_of_plans(sde):
     """Of one level each, whatever the grid of the SDE; and the table names every level of the plans."""
     images = smooth(40, 8, 8)

@@ -126,7 +126,7 @@ def test_a_generator_of_another_library_is_refused(like):
         Noise(other, (3,), like)
 
 
-@pytest.mark.parametrize("rng", [5, np.int64(5), np.uint8(5)], ids=repr)
+@pytest.mark.parametrize("rng", [5, np.int64(5), np.uint8(5)])
 def test_any_integer_is_an_rng(rng):
     np.testing.assert_array_equal(noise(rng, (2,), np.zeros(())), noise(5, (2,), np.zeros(())))
     np.testing.assert_array_equal(noise(range(2), (2,), np.zeros(())), noise([0, 1], (2,), np.zeros(())))

@@ -4,12 +4,7 @@ import math
 
 import numpy as np
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    RectifiedFlow,
-)
+from subspace_sde import EDM, VE, VP, RectifiedFlow
 from subspace_sde.oracles import Gaussian
 
 SHAPE, D = (3, 4), 12

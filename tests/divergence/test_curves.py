@@ -7,16 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subspace_sde import (
-    EDM,
-    VE,
-    DivergenceCurve,
-)
+from subspace_sde import EDM, VE, DivergenceCurve
 from subspace_sde.divergence.estimate import ComplementParts
 from tests.divergence.closed_forms import SDES
 
 
-@pytest.mark.parametrize("sde", [None, *SDES], ids=repr)
+@pytest.mark.parametrize("sde", [None, *SDES])
 @given(start=st.floats(-2, 2), slope=st.floats(0.5, 30), part=st.floats(0.001, 0.999))
 def test_time_at_is_exact_where_the_curve_is_log_linear_in_the_grids_parameter(sde, start, slope, part):
     low, high = (0.0, 1.0) if sde is None else (sde.t_min, sde.T)
@@ -61,7 +57,7 @@ def test_time_at_is_the_first_time_from_which_the_curve_stays_below(values, thre
         )
 
 
-@pytest.mark.parametrize("sde", [None, EDM(1, 20)], ids=repr)
+@pytest.mark.parametrize("sde", [None, EDM(1, 20)])
 @given(values=st.lists(st.floats(1e-6, 10), min_size=2, max_size=8), part=st.floats(0, 1))
 def test_at_interpolates_as_time_at_does(sde, values, part):
     times = [1 + i for i in range(len(values))]

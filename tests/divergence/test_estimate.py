@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_sde import (
-    VE,
-    VP,
-    Basis,
-    Downsampling,
-    Identity,
-    LowPass,
-    orthogonal_fisher_divergence,
-)
+from subspace_sde import VE, VP, Basis, Downsampling, Identity, LowPass, orthogonal_fisher_divergence
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.oracles import Gaussian
 from tests.divergence.closed_forms import SDES, SHAPE, Counted, D, closed_form_within, cubature, gaussian
@@ -46,7 +38,7 @@ def in_batches(x, size=400):
 
 
 @pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("sde", SDES, ids=repr)
+@pytest.mark.parametrize("sde", SDES)
 def test_the_divergence_of_a_gaussian_is_its_closed_form(sde, center):
     law = gaussian()
     x0, table = cubature(law)
@@ -66,7 +58,7 @@ def test_the_divergence_of_a_gaussian_is_its_closed_form(sde, center):
 
 
 @pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("sde", [VE(), VP()], ids=repr)
+@pytest.mark.parametrize("sde", [VE(), VP()])
 def test_the_divergence_within_a_subspace(sde, center):
     law, outer = gaussian(), LowPass(SHAPE, (2, 3))
     inner = [

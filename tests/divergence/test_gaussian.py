@@ -67,7 +67,7 @@ def eq14(gaussian, sde, t, inner, outer, center):
     return total / lost * (np.trace(slope @ law @ slope.T) + shift @ shift)
 
 
-@pytest.mark.parametrize("sde", SDES, ids=repr)
+@pytest.mark.parametrize("sde", SDES)
 @pytest.mark.parametrize("make", [dense, diagonal])
 @pytest.mark.parametrize("center", [True, False])
 def test_it_is_eq14(make, sde, center):
@@ -159,7 +159,7 @@ def test_large_images_need_no_matrix():
     assert curves[0].time_at(1e-2) < curves[1].time_at(1e-2) and curves[0].values[1] < curves[2].values[1]
 
 
-@pytest.mark.parametrize("u", [*SUBSPACES, LowPass(SHAPE, 3) @ Downsampling((2, 3, 3), 3)], ids=repr)
+@pytest.mark.parametrize("u", [*SUBSPACES, LowPass(SHAPE, 3) @ Downsampling((2, 3, 3), 3)])
 @pytest.mark.parametrize("make", [dense, diagonal])
 def test_captured_is_the_energy_of_each_eigenvector(make, u):
     gaussian = make(0)
@@ -199,7 +199,7 @@ def test_patches_and_a_few_columns_have_their_divergence_at_any_size():
         np.testing.assert_allclose(found.values, expected.values, rtol=1e-8)
 
 
-@pytest.mark.parametrize("u", [LowPass(SHAPE, (3, 5)), LowPass(SHAPE, (4, 2)), *SUBSPACES[2:]], ids=repr)
+@pytest.mark.parametrize("u", [LowPass(SHAPE, (3, 5)), LowPass(SHAPE, (4, 2)), *SUBSPACES[2:]])
 def test_a_restricted_dct_gaussian_has_the_law_of_the_coordinates(u):
     gaussian = diagonal(3)
     found = gaussian.restrict(u)

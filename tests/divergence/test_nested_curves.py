@@ -3,14 +3,7 @@
 import numpy as np
 import pytest
 
-from subspace_sde import (
-    VE,
-    Basis,
-    DivergenceCurve,
-    LowPass,
-    NestedSubspaces,
-    orthogonal_fisher_divergence,
-)
+from subspace_sde import VE, Basis, DivergenceCurve, LowPass, NestedSubspaces, orthogonal_fisher_divergence
 from subspace_sde.backend import backend_of
 from subspace_sde.oracles import Gaussian
 from tests.divergence.closed_forms import SDES, SHAPE, D, closed_form_within, cubature, gaussian
@@ -22,7 +15,7 @@ def chain():
 
 
 @pytest.mark.parametrize("center", [False, True])
-@pytest.mark.parametrize("sde", SDES, ids=repr)
+@pytest.mark.parametrize("sde", SDES)
 def test_nested_curves_give_the_divergence_within_each_other(sde, center, like, eps):
     nested, law = chain(), gaussian()
     x0 = backend_of(like).from_numpy(law.sample(90, np.random.default_rng(4)), like)

@@ -70,7 +70,7 @@ def consistent(z):
     return bool(np.all(np.abs(z) < 4.5) and low < np.sum(z**2) < high and abs(z.mean()) < 3.3 / math.sqrt(z.size))
 
 
-@pytest.mark.parametrize("sde", SDES, ids=repr)
+@pytest.mark.parametrize("sde", SDES)
 def test_the_spread_over_seeds_is_the_stated_error(sde):
     exact = [crossing(sde, u) for u in LEVELS]
     assert exact == sorted(exact) and exact[2] > exact[0] * 1.05
@@ -142,7 +142,7 @@ def test_the_error_is_asked_for_in_the_grid_parameter_and_told_in_t(scale):
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
-@pytest.mark.parametrize("sde", [VE(), EDM()], ids=repr)
+@pytest.mark.parametrize("sde", [VE(), EDM()])
 def test_it_takes_a_quarter_of_the_evaluations_of_a_grid(sde, levels):
     grid = [float(t) for t in sde.grid(22)[-2:0:-1]]
     assert len(grid) == 21

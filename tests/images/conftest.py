@@ -1,4 +1,4 @@
-"""Images that a source gives back as they are."""
+"""Twenty-three tiny images, which every source must give back as they are."""
 
 import numpy as np
 import pytest

@@ -9,7 +9,7 @@ from subspace_sde.images import load
 from tests.images.writing import ROWS, assert_holds, encoded, plain, refusal, write_parquet
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
 def test_parquet_columns_of_bytes(tmp_path, pixels, kind):
     contents = [encoded(x) for x in pixels]
     pq.write_table(pa.table({"name": ["x"] * 23, "data": pa.array(contents, kind)}), tmp_path / "x.parquet")

@@ -6,24 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    Downsampling,
-    LowPass,
-    NestedSubspaces,
-    RectifiedFlow,
-    SubspaceSDE,
-    SubVP,
-)
+from subspace_sde import EDM, VE, VP, Downsampling, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP
 from subspace_sde.oracles import Gaussian
 from subspace_sde.solvers import DormandPrince
 
 D, SIZES = 7, (7, 5, 3, 2)
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
 FINE = DormandPrince(1e-9, 1e-9)
-each_sde = pytest.mark.parametrize("sde", SDES, ids=lambda s: type(s).__name__)
+each_sde = pytest.mark.parametrize("sde", SDES)
 each_k = pytest.mark.parametrize("k", [0, 1, 2, 3], ids=lambda k: f"K={k}")
 
 

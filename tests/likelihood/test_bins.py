@@ -5,25 +5,12 @@ import math
 import numpy as np
 from scipy.stats import binomtest, t
 
-from subspace_sde import (
-    VE,
-    NestedSubspaces,
-    SubspaceSDE,
-    log_likelihood,
-)
+from subspace_sde import VE, NestedSubspaces, SubspaceSDE, log_likelihood
 from subspace_sde.backend import Noise
 from subspace_sde.likelihood import Bins, Exact, Hutchinson
 from subspace_sde.oracles import Gaussian
 from subspace_sde.solvers import DormandPrince, DPMSolver
-from tests.likelihood.composite import (
-    FINE,
-    Known,
-    composite,
-    images,
-    quantised,
-    scores_of,
-    truth,
-)
+from tests.likelihood.composite import FINE, Known, composite, images, quantised, scores_of, truth
 
 
 def test_bits_per_dimension_have_their_closed_form():

@@ -6,34 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    NestedSubspaces,
-    SubspaceSDE,
-    log_likelihood,
-)
+from subspace_sde import EDM, VE, VP, NestedSubspaces, SubspaceSDE, log_likelihood
 from subspace_sde.backend import Noise
 from subspace_sde.likelihood import Exact, FullScore, Hutchinson, Staged, gaussian
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.solvers import DDIM, DormandPrince, DPMSolver, Heun
-from tests.likelihood.composite import (
-    FINE,
-    D,
-    Known,
-    data,
-    each_k,
-    each_sde,
-    made,
-    plain,
-    scores_of,
-    truth,
-)
+from tests.likelihood.composite import FINE, D, Known, data, each_k, each_sde, made, plain, scores_of, truth
 
 
 @pytest.mark.parametrize("with_mean", [False, True])
-@pytest.mark.parametrize("form", [Staged(), FullScore()], ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize("form", [Staged(), FullScore()])
 @each_sde
 @each_k
 def test_the_likelihood_is_that_of_the_composite_model(k, sde, form, with_mean):
@@ -68,7 +50,7 @@ def test_the_known_part_of_the_volume_is_taken_out():
     np.testing.assert_allclose(found.nats, truth(process, law, np.zeros((1, D))), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("form", [Staged(), FullScore()], ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize("form", [Staged(), FullScore()])
 def test_a_mixture_has_the_likelihood_of_its_density(form):
     # not Gaussian, so that trajectories are curved; data are nothing beside σ(T), so that the prior is right
     sde = VE(0.01, 5e5)

@@ -7,21 +7,10 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from subspace_sde import (
-    VP,
-    encode,
-    log_likelihood,
-)
+from subspace_sde import VP, encode, log_likelihood
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.likelihood import Exact, FullScore, Hutchinson, Staged
-from tests.likelihood.composite import (
-    FINE,
-    D,
-    data,
-    made,
-    plain,
-    scores_of,
-)
+from tests.likelihood.composite import FINE, D, data, made, plain, scores_of
 
 
 @pytest.mark.parametrize("form", [Staged(), FullScore(), FullScore(False)], ids=["staged", "full", "black box"])

@@ -10,7 +10,7 @@ from subspace_sde.likelihood import interpolate, latent_parts
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.sampling import UniformLogSNR
 from subspace_sde.solvers import DormandPrince, DPMSolver, EulerMaruyama, Heun
-from tests.likelihood.composite import FINE, SDES, Known, composite, data, each_k, each_sde, made, scores_of
+from tests.likelihood.composite import FINE, Known, composite, data, each_k, each_sde, made, scores_of
 
 MEAN = np.linspace(-1, 1, 7)
 

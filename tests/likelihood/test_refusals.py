@@ -5,22 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from subspace_sde import (
-    VP,
-    log_likelihood,
-)
+from subspace_sde import VP, log_likelihood
 from subspace_sde.likelihood import Bins, Exact, Hutchinson
 from subspace_sde.solvers import Ancestral, DormandPrince, DPMSolver, EulerMaruyama, Heun
-from tests.likelihood.composite import (
-    D,
-    Known,
-    data,
-    images,
-    made,
-    plain,
-    quantised,
-    scores_of,
-)
+from tests.likelihood.composite import D, Known, data, images, made, plain, quantised, scores_of
 
 
 def test_what_is_outside_of_the_declared_range_is_an_error():

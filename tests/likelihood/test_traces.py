@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, t
 
-from subspace_sde import (
-    VE,
-    VP,
-    log_likelihood,
-)
+from subspace_sde import VE, VP, log_likelihood
 from subspace_sde.likelihood import Exact, FullScore, Hutchinson, Staged, gaussian, rademacher
-from tests.likelihood.composite import (
-    D,
-    data,
-    made,
-    scores_of,
-)
+from tests.likelihood.composite import D, data, made, scores_of
 
-each_distribution = pytest.mark.parametrize("distribution", [rademacher, gaussian], ids=lambda d: d.__name__)
+each_distribution = pytest.mark.parametrize("distribution", [rademacher, gaussian])
 
 
 @each_distribution

@@ -5,15 +5,7 @@ import math
 import numpy as np
 
 from subspace_sde import LowPass
-from subspace_sde.measurements import (
-    Blur,
-    Dense,
-    FourierMask,
-    LinearMeasurement,
-    Mask,
-    Mixing,
-    Pooling,
-)
+from subspace_sde.measurements import Blur, Dense, FourierMask, LinearMeasurement, Mask, Mixing, Pooling
 
 SHAPE = (3, 4, 6)
 SEEN = np.random.default_rng(0).integers(0, 2, (4, 6))

@@ -5,15 +5,7 @@ import pytest
 from scipy.ndimage import convolve1d
 
 from subspace_sde import Downsampling
-from subspace_sde.measurements import (
-    Blur,
-    Dense,
-    FourierMask,
-    Mask,
-    Mixing,
-    Pooling,
-    check_measurement,
-)
+from subspace_sde.measurements import Blur, Dense, FourierMask, Mask, Mixing, Pooling, check_measurement
 from tests.measurements.kinds import KINDS, SEEN, SHAPE, Shifted, Squares, WrongAdjoint, WrongGram, WrongShape, matrix
 
 

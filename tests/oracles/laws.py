@@ -51,7 +51,7 @@ def every_kind(shape):
 KINDS = (gaussian, diagonal, low_rank, isotropic_low_rank, data_set, mixture, every_kind)
 LAWS = {f"{kind.__name__}{shape}": kind(shape) for kind in KINDS for shape in SHAPES}
 each_law = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
-each_kind = pytest.mark.parametrize("law", [kind((2, 3)) for kind in KINDS], ids=[kind.__name__ for kind in KINDS])
+each_kind = pytest.mark.parametrize("law", [kind((2, 3)) for kind in KINDS])
 
 
 def covariance_of(law):

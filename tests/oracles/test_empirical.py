@@ -9,11 +9,7 @@ import scipy.stats
 
 from subspace_sde import EDM, VE, VP
 from subspace_sde.oracles import Empirical, empirical
-from tests.oracles.laws import (
-    data_set,
-    gaussian,
-    mixture,
-)
+from tests.oracles.laws import data_set, gaussian, mixture
 
 
 def test_no_digits_are_lost_at_small_noise(like, array, host, eps):

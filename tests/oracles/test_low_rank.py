@@ -8,12 +8,7 @@ import pytest
 from subspace_sde import VE, VP, Downsampling, LowPass, NestedSubspaces
 from subspace_sde.oracles import Empirical, Gaussian, LowRankGaussian, Mixture
 from subspace_sde.oracles import low_rank as low_rank_module
-from tests.oracles.laws import (
-    SUBSPACES,
-    covariance_of,
-    each_kind,
-    low_rank,
-)
+from tests.oracles.laws import SUBSPACES, covariance_of, each_kind, low_rank
 
 
 def test_few_factors_of_large_images_in_closed_form(like, array, host, eps):

@@ -11,13 +11,7 @@ from subspace_sde import VE, VP
 from subspace_sde.arrays import device
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.oracles import Gaussian, Mixture, base
-from tests.oracles.laws import (
-    data_set,
-    each_kind,
-    each_law,
-    gaussian,
-    parts,
-)
+from tests.oracles.laws import data_set, each_kind, each_law, gaussian, parts
 
 
 def moments(law):
@@ -114,7 +108,7 @@ def test_a_generator_is_taken_as_it_is(law, like, host):
     assert not np.array_equal(host(law.sample(9, going_on, like)), host(law.sample(9, generator(), like)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_uniform_numbers_are_uniform_in_every_dtype(dtype):
     z = torch.randn((4000, base.BITS), generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(dtype)
     u = base.uniform(z)

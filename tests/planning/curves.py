@@ -1,14 +1,8 @@
-"""Candidates, and what their curves lead to."""
+"""Candidates for a plan, data with a falling spectrum, and curves with a given crossing."""
 
 import numpy as np
 
-from subspace_sde import (
-    Basis,
-    DivergenceCurve,
-    Downsampling,
-    LowPass,
-    Wavelet,
-)
+from subspace_sde import Basis, DivergenceCurve, Downsampling, LowPass, Wavelet
 from subspace_sde.oracles import DCTGaussian
 
 SHAPE = (8, 8)

@@ -98,7 +98,7 @@ def test_the_optimum_is_that_of_all_chains(seed, sde, price, max_levels, exponen
         assert steps(t) == pytest.approx(sum(found.shares[: found.times.index(t) + 1]), abs=1e-12)
 
 
-@pytest.mark.parametrize("sde", [VE(), VP(), EDM()], ids=repr)
+@pytest.mark.parametrize("sde", [VE(), VP(), EDM()])
 def test_what_a_plan_promises(sde):
     gaussian, threshold = spectrum(), 1e-3
     curves = gaussian_divergence(gaussian, sde, CANDIDATES)

@@ -2,10 +2,7 @@
 
 import pytest
 
-from subspace_sde import (
-    Downsampling,
-    LowPass,
-)
+from subspace_sde import Downsampling, LowPass
 from subspace_sde.planning import flops, pixels, power, seconds
 from tests.planning.curves import SHAPE
 

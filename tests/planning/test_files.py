@@ -5,17 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    Basis,
-    LowPass,
-    Plan,
-    Separable,
-    gaussian_divergence,
-    plan,
-)
+from subspace_sde import EDM, VE, VP, Basis, LowPass, Plan, Separable, gaussian_divergence, plan
 from tests.planning.curves import CANDIDATES, SHAPE, curve_to, spectrum
 
 

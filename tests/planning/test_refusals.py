@@ -2,15 +2,7 @@
 
 import pytest
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    DivergenceCurve,
-    LowPass,
-    SubspaceSDE,
-    plan,
-)
+from subspace_sde import EDM, VE, VP, DivergenceCurve, LowPass, SubspaceSDE, plan
 from tests.planning.curves import SHAPE, curve_to
 
 

@@ -4,14 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    DivergenceCurve,
-    LowPass,
-    NestedSubspaces,
-)
+from subspace_sde import EDM, VE, VP, DivergenceCurve, LowPass, NestedSubspaces
 
 THRESHOLD = 3e-3
 TIMES = tuple(np.linspace(0.1, 0.7, 7))

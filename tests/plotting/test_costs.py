@@ -5,9 +5,7 @@ import math
 import numpy as np
 import torch
 
-from subspace_sde.plotting import (
-    cost_against_threshold,
-)
+from subspace_sde.plotting import cost_against_threshold
 from tests.plotting.drawn import lines
 
 

@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from subspace_sde import (
-    EDM,
-    VE,
-    VP,
-    DivergenceCurve,
-    RectifiedFlow,
-)
-from subspace_sde.plotting import (
-    divergence_curves,
-    power_spectrum,
-)
+from subspace_sde import EDM, VE, VP, DivergenceCurve, RectifiedFlow
+from subspace_sde.plotting import divergence_curves, power_spectrum
 from tests.plotting.drawn import CURVES, THRESHOLD, falling, lines
 
 
@@ -84,7 +75,6 @@ DECADES = tuple(np.geomspace(2e-3, 80, 30))
         (RectifiedFlow(), (1e-3, 0.5, 0.999), "linear"),
         (None, DECADES, "linear"),
     ],
-    ids=lambda value: repr(value)[:30],
 )
 def test_the_axis_of_t_is_logarithmic_where_an_uneven_grid_spans_decades(sde, times, scale):
     curve = DivergenceCurve(times, 1 / (1 + np.asarray(times)), sde=sde)

@@ -8,13 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from subspace_sde.plotting import (
-    cost_against_threshold,
-    divergence_curves,
-    plan_bar,
-    power_spectrum,
-    save,
-)
+from subspace_sde.plotting import cost_against_threshold, divergence_curves, plan_bar, power_spectrum, save
 from tests.plotting.drawn import CURVES, PLANS, THRESHOLD
 
 DRAWN = {

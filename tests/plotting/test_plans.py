@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from subspace_sde.plotting import (
-    plan_bar,
-)
+from subspace_sde.plotting import plan_bar
 from tests.plotting.drawn import PLANS, make_plan
 
 

@@ -7,11 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from subspace_sde import (
-    DivergenceCurve,
-    Downsampling,
-    Subspace,
-)
+from subspace_sde import DivergenceCurve, Downsampling, Subspace
 from subspace_sde.plotting import (
     basis_vectors,
     cost_against_threshold,
@@ -75,7 +71,6 @@ class Odd(Subspace):
         (ValueError, "written as .png, .svg, .pdf, got a.jpg", lambda: save(Figure(), "a.jpg")),
         (ValueError, "dpi must be positive", lambda: save(Figure(), "a.png", dpi=0)),
     ],
-    ids=str,
 )
 def test_bad_input_is_one_clear_sentence(error, message, call):
     with pytest.raises(error, match=message):

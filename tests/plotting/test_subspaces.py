@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_sde import (
-    Basis,
-    Downsampling,
-    LowPass,
-)
-from subspace_sde.plotting import (
-    basis_vectors,
-    power_spectrum,
-    projections,
-)
+from subspace_sde import Basis, Downsampling, LowPass
+from subspace_sde.plotting import basis_vectors, power_spectrum, projections
 from tests.plotting.drawn import lines
 
 
@@ -34,7 +26,6 @@ def pixels_of(ax):
         Downsampling((6, 9), 3),
         Basis.spanning(np.random.default_rng(0).standard_normal((48, 20)), (3, 4, 4)),
     ],
-    ids=repr,
 )
 def test_basis_vectors_are_the_columns_of_the_matrix_about_mid_grey(subspace):
     figure = basis_vectors(subspace, num=11, columns=4)

@@ -12,10 +12,7 @@ import pytest
 from subspace_sde import VE, VP, Downsampling, LowPass, NestedSubspaces, SubspaceSDE
 from subspace_sde.measurements import Blur, Mask, Pooling
 from subspace_sde.oracles import Gaussian
-from subspace_sde.posterior import (
-    Observation,
-    sample_posterior,
-)
+from subspace_sde.posterior import Observation, sample_posterior
 from subspace_sde.sampling.solver_law import _UnitDraws
 from subspace_sde.solvers import Heun
 
@@ -29,7 +26,7 @@ SEEN = {
     "pooling": Pooling(SHAPE, 4, axes=(-1,)),
     "blur": Blur(SHAPE, [0.25, 0.5, 0.25], axes=(-1,)),
 }
-each_sde = pytest.mark.parametrize("sde", [VE(), VP()], ids=lambda s: type(s).__name__)
+each_sde = pytest.mark.parametrize("sde", [VE(), VP()])
 staged_and_full = pytest.mark.parametrize("full", [False, True], ids=["staged", "full"])
 
 

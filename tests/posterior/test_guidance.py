@@ -7,12 +7,7 @@ from scipy.integrate import solve_ivp
 from subspace_sde import VE, VP
 from subspace_sde.backend import Noise, backend_of
 from subspace_sde.measurements import Mask
-from subspace_sde.posterior import (
-    DPS,
-    Observation,
-    PiGDM,
-    View,
-)
+from subspace_sde.posterior import DPS, Observation, PiGDM, View
 from subspace_sde.sampling.solver_law import _UnitDraws
 from subspace_sde.sampling.watching import Checked
 from subspace_sde.solvers import Heun

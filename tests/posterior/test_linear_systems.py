@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from subspace_sde.posterior import (
-    conjugate_gradients,
-)
+from subspace_sde.posterior import conjugate_gradients
 
 
 def test_conjugate_gradients(like, array, host, eps):

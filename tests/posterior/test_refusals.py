@@ -10,21 +10,9 @@ import torch
 from subspace_sde import VE, VP, SubspaceSDE
 from subspace_sde.measurements import Blur, Dense, Mask
 from subspace_sde.oracles import Gaussian
-from subspace_sde.posterior import (
-    DPS,
-    Observation,
-    PiGDM,
-    RePaint,
-    Replacement,
-    sample_posterior,
-)
+from subspace_sde.posterior import DPS, Observation, PiGDM, RePaint, Replacement, sample_posterior
 from tests.measurements.kinds import Squares, WrongAdjoint
-from tests.posterior.gaussians import (
-    NESTED,
-    SEEN,
-    SHAPE,
-    uneven,
-)
+from tests.posterior.gaussians import NESTED, SEEN, SHAPE, uneven
 
 
 def test_refusals():

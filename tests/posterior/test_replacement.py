@@ -5,12 +5,7 @@ import pytest
 
 from subspace_sde import VP
 from subspace_sde.measurements import Mask
-from subspace_sde.posterior import (
-    Observation,
-    RePaint,
-    Replacement,
-    View,
-)
+from subspace_sde.posterior import Observation, RePaint, Replacement, View
 from subspace_sde.sampling import stage_times
 from tests.measurements.kinds import matrix
 from tests.posterior.gaussians import NESTED, SHAPE, each_sde, law_of, observed, off, uneven

@@ -7,25 +7,10 @@ import pytest
 
 from subspace_sde import VE, VP, sample
 from subspace_sde.measurements import Mask
-from subspace_sde.posterior import (
-    DPS,
-    Observation,
-    PiGDM,
-    RePaint,
-    Replacement,
-    sample_posterior,
-)
+from subspace_sde.posterior import DPS, Observation, PiGDM, RePaint, Replacement, sample_posterior
 from subspace_sde.sampling import Start, stage_times
 from subspace_sde.solvers import DPMSolver, Heun
-from tests.posterior.gaussians import (
-    NESTED,
-    SEEN,
-    SHAPE,
-    make,
-    observed,
-    staged_and_full,
-    uneven,
-)
+from tests.posterior.gaussians import NESTED, SEEN, SHAPE, make, observed, staged_and_full, uneven
 
 
 def test_the_result_says_which_stage_ran_how():
@@ -43,7 +28,7 @@ def test_the_result_says_which_stage_ran_how():
 
 
 @staged_and_full
-@pytest.mark.parametrize("method", [PiGDM(0.5), RePaint(2, 2)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("method", [PiGDM(0.5), RePaint(2, 2)])
 def test_sample_i_has_its_own_noise_and_its_own_y(method, full, like, array, host, eps):
     process, law, scores = uneven(NESTED["means"], VE())
     mask = SEEN["mask"]

@@ -22,7 +22,7 @@ NESTED = [  # K = 1, 2, 3 in one, two and three dimensions, odd sizes
 ]
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
 each_nested = pytest.mark.parametrize("nested", NESTED, ids=lambda n: f"K={len(n) - 1}")
-each_sde = pytest.mark.parametrize("sde", SDES, ids=repr)
+each_sde = pytest.mark.parametrize("sde", SDES)
 
 
 def check(found, expected, like, scale=1.0):

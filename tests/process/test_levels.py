@@ -9,15 +9,7 @@ from hypothesis import strategies as st
 
 from subspace_sde import VE, VP, NestedSubspaces, RectifiedFlow, SubspaceSDE
 from subspace_sde.arrays import device
-from tests.process.gaussians import (
-    NESTED,
-    check,
-    each_nested,
-    each_sde,
-    make,
-    matrices,
-    mixed_times,
-)
+from tests.process.gaussians import NESTED, check, each_nested, each_sde, make, matrices, mixed_times
 
 
 @settings(max_examples=30)

@@ -7,11 +7,7 @@ import pytest
 import torch
 
 from subspace_sde import VE, SubspaceSDE
-from tests.process.gaussians import (
-    NESTED,
-    make,
-    wiggly,
-)
+from tests.process.gaussians import NESTED, make, wiggly
 
 
 def test_plans_that_make_no_sense_are_refused():

@@ -8,7 +8,7 @@ import pytest
 from subspace_sde import VE, sample
 from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import Heun, Langevin
-from tests.sampling.gaussians import NESTED, Recorder, make, normal_score
+from tests.sampling.processes import NESTED, Recorder, make, normal_score
 
 
 def test_langevin_after_an_injection_is_handed_the_score_at_x_k_minus_1_and_t_k(like, host):

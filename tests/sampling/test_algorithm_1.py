@@ -12,11 +12,11 @@ from subspace_sde.backend import backend_of, streams
 from subspace_sde.oracles import Gaussian
 from subspace_sde.sampling import stage_times
 from subspace_sde.solvers import EulerMaruyama, Heun, Langevin, PredictorCorrector
-from tests.sampling.gaussians import NESTED, Recorder, make, normal_score
+from tests.sampling.processes import NESTED, Recorder, make, normal_score
 
 SDES = [VE(), VP(), EDM()]
 each_nested = pytest.mark.parametrize("nested", NESTED, ids=lambda n: f"K={len(n) - 1}")
-each_sde = pytest.mark.parametrize("sde", SDES, ids=repr)
+each_sde = pytest.mark.parametrize("sde", SDES)
 
 
 def matching_gaussian(process, seed=0):
@@ -116,7 +116,7 @@ def test_the_law_of_the_samples_converges_to_that_of_the_data(nested, sde, solve
         assert math.log2(gaps[-2] / gaps[-1]) == pytest.approx(order, abs=0.15), gaps
 
 
-@pytest.mark.parametrize("solver", [EulerMaruyama(), Heun()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("solver", [EulerMaruyama(), Heun()])
 def test_samples_have_that_law_on_every_library(solver, like, host):
     # the discretised law is known exactly: every entry of mean and covariance within 5 standard errors of it
     nested, num = NESTED[2], 1500

@@ -8,13 +8,7 @@ import pytest
 
 from subspace_sde import sample
 from subspace_sde.backend import backend_of, streams
-from subspace_sde.solvers import (
-    DPMSolver,
-    EulerMaruyama,
-    Heun,
-    Langevin,
-    PredictorCorrector,
-)
+from subspace_sde.solvers import DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector
 from tests.sampling.standard_normal import PROCESS, SCORES
 
 

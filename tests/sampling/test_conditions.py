@@ -10,9 +10,7 @@ from subspace_sde import VP, LowPass, NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.sampling import sampled_law
 from subspace_sde.scores import guided
-from subspace_sde.solvers import (
-    DPMSolver,
-)
+from subspace_sde.solvers import DPMSolver
 from tests.sampling.standard_normal import PROCESS, SCORES, SDE
 
 

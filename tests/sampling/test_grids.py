@@ -12,7 +12,7 @@ from subspace_sde.sampling import AlongTimes, Rho, UniformLogSNR, UniformTime, g
 
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
 SPACINGS = [None, UniformTime(), UniformLogSNR(), Rho(), Rho(1.0)]
-each_sde = pytest.mark.parametrize("sde", SDES, ids=lambda s: type(s).__name__)
+each_sde = pytest.mark.parametrize("sde", SDES)
 
 
 def process_of(sde, times):

@@ -7,10 +7,7 @@ import pytest
 
 from subspace_sde import NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.sampling import Start
-from subspace_sde.solvers import (
-    Heun,
-    SingleStep,
-)
+from subspace_sde.solvers import Heun, SingleStep
 from tests.sampling.standard_normal import PROCESS, SCORES, SDE, normal
 
 

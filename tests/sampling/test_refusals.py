@@ -9,7 +9,7 @@ import torch
 
 from subspace_sde import VE, sample
 from subspace_sde.sampling import stage_times
-from tests.sampling.gaussians import NESTED, make, normal_score
+from tests.sampling.processes import NESTED, make, normal_score
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

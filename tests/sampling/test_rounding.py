@@ -7,13 +7,7 @@ import torch
 from subspace_sde import VE, NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.oracles import Gaussian
 from subspace_sde.sampling import Start
-from subspace_sde.solvers import (
-    DPMSolver,
-    EulerMaruyama,
-    Heun,
-    Langevin,
-    PredictorCorrector,
-)
+from subspace_sde.solvers import DPMSolver, EulerMaruyama, Heun, Langevin, PredictorCorrector
 from tests.sampling.standard_normal import NESTED, PROCESS, SCORES, SDE, normal
 
 

@@ -7,7 +7,7 @@ import torch
 from subspace_sde import VE, VP, Downsampling, NestedSubspaces, sample
 from subspace_sde.backend import backend_of, streams
 from subspace_sde.solvers import Heun, Langevin, PredictorCorrector
-from tests.sampling.gaussians import NESTED, make, normal_score
+from tests.sampling.processes import NESTED, make, normal_score
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,7 @@ import pytest
 from subspace_sde import NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.oracles import Gaussian
 from subspace_sde.sampling import Start
-from subspace_sde.solvers import (
-    DormandPrince,
-    DPMSolver,
-    Heun,
-)
+from subspace_sde.solvers import DormandPrince, DPMSolver, Heun
 from tests.sampling.standard_normal import SDE
 
 

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from subspace_sde import sample
-from subspace_sde.solvers import (
-    DormandPrince,
-    Heun,
-)
+from subspace_sde.solvers import DormandPrince, Heun
 from tests.sampling.standard_normal import PROCESS, SCORES
 
 

@@ -75,13 +75,8 @@ CASES = [  # solver, η of the SDE it solves, order
 ]
 
 
-def name(value):
-    shown = vars(value) if hasattr(value, "step") or hasattr(value, "stage") else None
-    return repr(value) if shown is None else f"{type(value).__name__}-{'-'.join(map(str, shown.values()))[:12]}"
-
-
 @pytest.mark.parametrize("k", [0, 2, 3])
-@pytest.mark.parametrize(("solver", "eta", "order"), CASES, ids=name)
+@pytest.mark.parametrize(("solver", "eta", "order"), CASES)
 def test_order_of_the_covariance(solver, eta, order, k):
     counts = (256, 512) if eta == 0 else (128, 256)  # noise takes a row for every number drawn
     found = errors(made(EDM(), k), data(), solver, eta, counts)[:, 0]
@@ -90,10 +85,8 @@ def test_order_of_the_covariance(solver, eta, order, k):
 
 
 @pytest.mark.parametrize("spacing", [UniformLogSNR(), Rho(4.0)], ids=["log-SNR", "rho"])
-@pytest.mark.parametrize("sde", [VE(), VP(), SubVP(), RectifiedFlow()], ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize(
-    ("solver", "order"), [(DDIM(), 1), (Heun(), 2), (DPMSolver(2), 2), (DPMSolver(3), 3)], ids=name
-)
+@pytest.mark.parametrize("sde", [VE(), VP(), SubVP(), RectifiedFlow()])
+@pytest.mark.parametrize(("solver", "order"), [(DDIM(), 1), (Heun(), 2), (DPMSolver(2), 2), (DPMSolver(3), 3)])
 def test_order_on_every_process(solver, order, sde, spacing):
     # of the whole law: mean and covariance; on VE's long stages parts of the leading error cancel, and more is seen
     found = np.sum(errors(made(sde, 2), data(), solver, 0.0, (200, 400), spacing), axis=1)
@@ -136,7 +129,7 @@ def test_ancestral_is_ddim_with_all_the_noise_and_dpm_solver_begins_as_ddim():
 
 
 @pytest.mark.parametrize("k", [0, 2])
-@pytest.mark.parametrize("sde", [VE(), VP(), EDM(), RectifiedFlow()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("sde", [VE(), VP(), EDM(), RectifiedFlow()])
 def test_dormand_prince_is_as_exact_as_its_tolerance(sde, k):
     # its map is affine to within the tolerance: the law by the responses to unit draws is that of a perfect solver
     law, process = data(), made(sde, k)
@@ -213,7 +206,7 @@ def test_options_out_of_range_are_refused(make, message):
         make()
 
 
-@pytest.mark.parametrize("solver", [DPMSolver(2), DormandPrince()], ids=name)
+@pytest.mark.parametrize("solver", [DPMSolver(2), DormandPrince()])
 def test_a_corrector_needs_single_steps(solver):
     with pytest.raises(TypeError, match=r"a predictor takes single steps, and .* does not: use ReverseDiffusion"):
         PredictorCorrector(solver)
@@ -246,8 +239,7 @@ def test_a_score_that_is_too_rough_for_adaptive_steps_is_named(like, xp):
     [
         DDIM(0.5), Ancestral(), ReverseDiffusion(), DPMSolver(2), DPMSolver(3), DPMSolver(3, 0.5), Heun(0.2),
         PredictorCorrector(), DormandPrince(1e-6, 1e-6),
-    ],
-    ids=name,
+    ]
 )  # fmt: skip
 def test_every_library_gives_the_same_samples_from_the_same_noise(solver, like, array, host, eps, monkeypatch):
     # numpy's draws for all: then only the arithmetic differs
@@ -281,7 +273,6 @@ def test_every_library_gives_the_same_samples_from_the_same_noise(solver, like, 
         (Heun(), lambda n: 2 * n),
         (PredictorCorrector(), lambda n: 2 * n),
     ],
-    ids=name,
 )
 def test_evaluations_of_each_stage(solver, expected):
     from subspace_sde.sampling import stage_times

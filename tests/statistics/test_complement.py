@@ -32,7 +32,7 @@ def by_matrices(nested, x, center):
     ]
 
 
-@pytest.mark.parametrize("nested", NESTED, ids=repr)
+@pytest.mark.parametrize("nested", NESTED)
 @settings(max_examples=6)
 @given(
     cuts=st.lists(st.integers(0, 37), max_size=6),
@@ -77,7 +77,7 @@ def test_the_mean_is_a_copy():
     np.testing.assert_array_equal(moments.mean, np.ones(6))
 
 
-@pytest.mark.parametrize("subspace", [nested[1] for nested in NESTED], ids=repr)
+@pytest.mark.parametrize("subspace", [nested[1] for nested in NESTED])
 def test_rmsd_is_the_distance_per_dimension(subspace, like, array, host, eps):
     x = array(np.random.default_rng(2).standard_normal((41, *subspace.ambient_shape)) + 1.5)
     flat = host(x).reshape(41, -1)

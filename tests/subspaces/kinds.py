@@ -5,14 +5,7 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 
-from subspace_sde.subspaces import (
-    Basis,
-    Downsampling,
-    Identity,
-    LowPass,
-    PatchBasis,
-    Separable,
-)
+from subspace_sde.subspaces import Basis, Downsampling, Identity, LowPass, PatchBasis, Separable
 
 shapes = st.one_of(st.tuples(*[st.integers(1, most)] * ndim) for ndim, most in ((1, 12), (2, 7), (3, 4)))
 seeds = st.integers(0, 2**32 - 1)

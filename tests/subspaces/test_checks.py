@@ -5,11 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from subspace_sde.subspaces import (
-    Basis,
-    Separable,
-    Subspace,
-)
+from subspace_sde.subspaces import Basis, Separable, Subspace
 from subspace_sde.testing import check_subspace
 
 

@@ -5,17 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from subspace_sde.subspaces import (
-    Downsampling,
-    Identity,
-    LowPass,
-    PatchBasis,
-    Separable,
-    Wavelet,
-)
-from tests.subspaces.kinds import (
-    orthonormal,
-)
+from subspace_sde.subspaces import Downsampling, Identity, LowPass, PatchBasis, Separable, Wavelet
+from tests.subspaces.kinds import orthonormal
 
 LARGE = (3, 1024, 1024)
 COSINES = LowPass((1024,), 256, axes=(-1,)).axis_matrices()[0]
@@ -30,7 +21,6 @@ COSINES = LowPass((1024,), 256, axes=(-1,)).axis_matrices()[0]
         (Separable(LARGE, {-3: np.ones((3, 1)) / 3**0.5, -1: COSINES}), LowPass(LARGE, 512, axes=(-1,))),
         (LowPass(LARGE, 256), Separable(LARGE, {-1: COSINES})),
     ],
-    ids=str,
 )
 def test_nesting_of_large_images_is_decided_on_the_axes(inner, outer):
     """No array of the images' own size is made: eight of them in float64 would take 200 MB."""
@@ -67,7 +57,6 @@ def test_the_same_axes_leave_nothing_to_do():
         Separable(LARGE, {-2: COSINES, -1: COSINES}),
         PatchBasis(LARGE, 8, orthonormal(0, 192, 24)),
     ],
-    ids=str,
 )
 def test_large_arrays_are_copied_a_few_times_at_most(subspace):
     x = np.random.default_rng(0).standard_normal((1, *LARGE), dtype=np.float32)

@@ -7,14 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subspace_sde.subspaces import (
-    Basis,
-    Composition,
-    Downsampling,
-    Identity,
-    Relative,
-    Wavelet,
-)
+from subspace_sde.subspaces import Basis, Composition, Downsampling, Identity, Relative, Wavelet
 from subspace_sde.testing import check_subspace
 from tests.subspaces.kinds import (
     bases,

@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 
-from subspace_sde.subspaces import (
-    Basis,
-    Downsampling,
-    LowPass,
-    NestedSubspaces,
-    PatchBasis,
-    Separable,
-)
+from subspace_sde.subspaces import Basis, Downsampling, LowPass, NestedSubspaces, PatchBasis, Separable
 from tests.subspaces.kinds import bases, low_passes, normal, orthonormal, seeds
 
 

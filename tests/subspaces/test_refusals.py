@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_sde.subspaces import (
-    Basis,
-    Downsampling,
-    Identity,
-    LowPass,
-    NestedSubspaces,
-    Separable,
-)
+from subspace_sde.subspaces import Basis, Downsampling, Identity, LowPass, NestedSubspaces, Separable
 
 U = np.eye(4)[:, :2]
 NAN = U.copy()

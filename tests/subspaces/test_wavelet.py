@@ -127,7 +127,7 @@ def test_haar_lies_in_the_means_of_blocks_and_db1_in_haar():
         np.testing.assert_allclose(step.matrix(), outer.matrix().T @ inner.matrix(), atol=1e-14)
 
 
-@pytest.mark.parametrize("outer", [Wavelet((16,), "sym4", axes=-1), LowPass((16,), 8, axes=-1)], ids=repr)
+@pytest.mark.parametrize("outer", [Wavelet((16,), "sym4", axes=-1), LowPass((16,), 8, axes=-1)])
 def test_different_families_do_not_nest(outer):
     with pytest.raises(ValueError, match="the subspaces are not nested"):
         Wavelet((16,), "db4", 2, axes=-1).within(outer)

@@ -1,4 +1,4 @@
-"""Tiny images for the commands."""
+"""Forty tiny images for the commands."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Gaussian data that match a process, and the law of Algorithm 1's samples of them."""
+"""Processes of zero, one and two injections, the score of normal data, and a solver that writes down its steps."""
 
 from subspace_sde import Downsampling, LowPass, NestedSubspaces, SubspaceSDE
 from subspace_sde.solvers import SingleStep
