@@ -26,7 +26,7 @@ types: $(VENV)/dev
 	$(BIN)/mypy
 
 unit: $(VENV)/dev
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10
 	$(BIN)/python -m pytest --doctest-modules subspace_sde
 	$(BIN)/python -m pytest --markdown-docs README.md docs
 

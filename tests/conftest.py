@@ -3,6 +3,10 @@
 torch is imported here on purpose: where it is missing the run fails, it does not shrink.
 """
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: small arrays, and several processes at a time
+
 import array_api_compat
 import numpy as np
 import pytest

@@ -147,9 +147,10 @@ def test_churn_keeps_the_law():
     exact = law_of_samples(process, law).covariance
     spread = np.sqrt((np.outer(np.diag(exact), np.diag(exact)) + exact**2) / num)
     for solver in (Heun(churn=0.3), Heun(churn=0.1, churn_range=(0.05, 10.0))):
-        x = sample(process, scores_of(law, process), num, solver, 120, rng=3).x
+        x = sample(process, scores_of(law, process), num, solver, 120, rng=np.random.default_rng(3)).x
         assert np.max(np.abs(np.cov(x.T) - exact) / spread) < 4.5
-    wrong = sample(process, scores_of(law, process), num, Heun(churn=0.3, churn_std=1.1), 120, rng=3).x
+    solver = Heun(churn=0.3, churn_std=1.1)
+    wrong = sample(process, scores_of(law, process), num, solver, 120, rng=np.random.default_rng(3)).x
     assert np.max(np.abs(np.cov(wrong.T) - exact) / spread) > 6  # so that a wrong amount would be seen
 
 
