@@ -36,7 +36,7 @@ def pytest_make_parametrize_id(val, argname):
     if type(val).__module__ in ("builtins", "numpy"):
         return None  # as pytest does it
     shown = repr(val)
-    return shown if len(shown) <= 50 and " at 0x" not in shown else type(val).__name__
+    return shown if len(shown) <= 40 and " at 0x" not in shown else type(val).__name__
 
 
 # of the session, because a test that hypothesis repeats may not ask for a new one each time

@@ -48,7 +48,10 @@ def uneven(nested, sde):
 
 
 def observed(measurement, law, noise):
-    y = measurement.apply(law.sample(1, rng=5)[0])
+    """What is seen of one draw, which is the same on every machine: Cholesky's factor is unique, eigenvectors are not."""
+    root = np.linalg.cholesky(law.covariance)
+    x = law.mean + (root @ np.random.default_rng(5).standard_normal(len(root))).reshape(law.mean.shape)
+    y = measurement.apply(x)
     return Observation(measurement, y + noise * np.random.default_rng(2).standard_normal(y.shape), noise)
 
 

@@ -164,11 +164,11 @@ def test_the_bias_of_guidance_is_the_one_it_has_by_its_definition(nested, measur
         again = guided_law(process, law, observation, lambda t, m=method: m.variance(t, sde), full)
         assert max(off(found, again)) < 1e-2, method  # Heun's steps
         biases[type(method)] = (*off(found, truth), float(np.trace(found[1]) / np.trace(truth[1])))
-    # ΠGDM takes the data for isotropic, of variance 0.5, where theirs are 0.1 to 1: mean off by 8 to 17 %, covariance
+    # ΠGDM takes the data for isotropic, of variance 0.5, where theirs are 0.1 to 1: mean off by 6 to 18 %, covariance
     # by 5 to 13 %, total variance by 6 % at most, to either side; the staged form knows the hidden complements better
-    assert biases[PiGDM][0] < 0.18 and biases[PiGDM][1] < 0.14 and abs(biases[PiGDM][2] - 1) < 0.07, biases
-    # DPS believes y too much: mean off by 36 to 63 %, covariance by 26 to 50 %, total variance too small by 13 to 38 %
-    assert 0.35 < biases[DPS][0] < 0.65 and 0.25 < biases[DPS][1] < 0.51 and 0.6 < biases[DPS][2] < 0.9, biases
+    assert biases[PiGDM][0] < 0.2 and biases[PiGDM][1] < 0.14 and abs(biases[PiGDM][2] - 1) < 0.07, biases
+    # DPS believes y too much: mean off by 42 to 76 %, covariance by 26 to 50 %, total variance too small by 13 to 38 %
+    assert 0.4 < biases[DPS][0] < 0.8 and 0.25 < biases[DPS][1] < 0.51 and 0.6 < biases[DPS][2] < 0.9, biases
 
 
 def test_a_level_of_its_own_is_the_same_as_going_through_the_full_space(like, array, host, eps):
