@@ -48,7 +48,7 @@ def uneven(nested, sde):
 
 
 def observed(measurement, law, noise):
-    """What is seen of one draw, which is the same on every machine: Cholesky's factor is unique, eigenvectors are not."""
+    """What is seen of one draw, the same on every machine: Cholesky's factor is unique, eigenvectors are not."""
     root = np.linalg.cholesky(law.covariance)
     x = law.mean + (root @ np.random.default_rng(5).standard_normal(len(root))).reshape(law.mean.shape)
     y = measurement.apply(x)

@@ -1,4 +1,4 @@
-"""Every kind of subspace, drawn at random: the registry over which the laws are tested."""
+"""Subspaces of many kinds and shapes, drawn at random."""
 
 from math import prod
 
