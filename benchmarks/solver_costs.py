@@ -46,7 +46,7 @@ class Spectrum:
     def sampled(self, process: SubspaceSDE, solver: Any, steps: int) -> tuple[np.ndarray, float]:
         """The variance of each coefficient after Algorithm 1, and the cost."""
         variance, cost = np.zeros(()), 0.0
-        for k, times in reversed(list(enumerate(stage_times(process, steps)))):
+        for k, times in reversed(list(enumerate(stage_times(process, steps, solver=solver)))):
             shape, calls = process.shape(k), [0]
             power = self._lowest(shape)
 

@@ -108,6 +108,19 @@ def is_integer(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
+def number(name: str, value: Any) -> float:
+    """`value` as a float, NaN and infinity too, or a TypeError for what is no real number.
+
+    >>> number("eta", "much")
+    Traceback (most recent call last):
+    TypeError: `eta` takes a number, got str
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"`{name}` takes a number, got {kind}")
+    return float(value)
+
+
 def positive_integer(name: str, value: Any) -> int:
     """`value` as an int >= 1, or a ValueError."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:

@@ -1,6 +1,6 @@
-"""SDEs and subspaces as plain JSON, so that a checkpoint or a plan says what it belongs to, without pickle.
+"""SDEs, subspaces and spacings as plain JSON, so that a checkpoint or a plan says what it belongs to, without pickle.
 
-What can be written: every SDE and every subspace of this package, by the arguments that it was made from, and two that
+What can be written: every SDE, subspace and spacing of this package, by the arguments that it was made from, and two that
 were made alike are equal. The matrix of a `Basis`, say, is written as the bytes of its float64 numbers, so that it
 comes back exact to the bit.
 """
@@ -94,7 +94,7 @@ def specify(thing: Specified) -> dict[str, Any]:
     """
     kind = type(thing).__name__
     if not _is_kind(type(thing)):
-        raise TypeError(f"only the SDEs and subspaces of subspace_sde have a specification, not {kind}")
+        raise TypeError(f"only the SDEs, subspaces and spacings of subspace_sde have a specification, not {kind}")
     return {"kind": kind, **{name: _plain(value) for name, value in thing._arguments().items()}}
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from ..arrays import Score, device
 from ..backend import RNG, Noise, backend_of
 from ..process import SubspaceSDE
-from ..sampling.grids import Spacing
+from ..sdes import Spacing
 from ..shown import Shown
 from ..solvers import Solver
 from .bins import Bins

@@ -17,7 +17,7 @@ from typing import Any
 from ..arrays import Score, device, namespace
 from ..backend import backend_of
 from ..process import SubspaceSDE
-from ..sampling.grids import Spacing
+from ..sdes import Spacing
 from ..solvers import Solver
 from .flow import Flow, join, split
 

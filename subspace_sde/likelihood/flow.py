@@ -21,8 +21,9 @@ import array_api_compat
 from ..arrays import Score, check_score, device, namespace
 from ..backend import backend_of
 from ..process import SubspaceSDE
-from ..sampling.grids import Spacing, stage_times
+from ..sampling.grids import stage_times
 from ..sampling.watching import Guard, warn_of_training
+from ..sdes import Spacing
 from ..solvers import Heun, Solver
 
 
@@ -69,7 +70,7 @@ class Flow:
         self.scores = tuple(DifferentiableScore(s, k, self.size, x, condition) for k, s in enumerate(scores))
         self.seconds = [0.0] * len(scores)
         self._solver = Heun() if solver is None else solver
-        self._down = [times.tolist() for times in stage_times(process, steps, spacing)]
+        self._down = [times.tolist() for times in stage_times(process, steps, spacing, self._solver)]
         # one step down at x = 0 and without a score: a solver of the SDE draws noise there, and some cannot go up
         still = xp.zeros((1, 1), dtype=x.dtype, device=device(x))
         for _ in self._solver.stage(still, self._down[-1][:2], lambda y, t: 0 * y, process.sde, _no_noise):

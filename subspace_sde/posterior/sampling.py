@@ -10,14 +10,15 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score, positive_integer
+from ..arrays import Score
 from ..backend import RNG, Noise
 from ..process import SubspaceSDE
-from ..sampling.algorithm_1 import Samples, Stage, Step, checked_solver, run
-from ..sampling.grids import Spacing, stage_times
+from ..sampling.algorithm_1 import Samples, Stage, Step, checked_num, checked_solver, run
+from ..sampling.grids import stage_times
 from ..sampling.start import Start
 from ..sampling.watching import Checked
 from ..scores import denoiser
+from ..sdes import Spacing
 from ..solvers import Solver
 from .method import Differentiable, Method, Prepared
 from .observation import Observation
@@ -99,8 +100,8 @@ def sample_posterior(
     if not isinstance(method, Method):
         raise TypeError(f"method must be a Method, PiGDM() say, got {type(method).__name__}")
     method.check(observation)
-    num, solver = positive_integer("num", num), checked_solver(solver)
-    grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing)]
+    num, solver = checked_num(num, process), checked_solver(solver)
+    grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:
         top, grids = start.plan(process, grids, num, observation.y)

@@ -14,12 +14,14 @@ import numpy as np
 from ..arrays import Score, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..process import SubspaceSDE
-from ..sdes import IsotropicSDE
+from ..sdes import IsotropicSDE, Spacing
 from ..shown import Shown
 from ..solvers import EulerMaruyama, Langevin, Solver
-from .grids import Spacing, stage_times
+from .grids import stage_times
 from .start import Start
 from .watching import Checked, Guard, warn_of_training
+
+_MOST_NUMBERS = 2**36
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +117,8 @@ def sample(
     like: an array whose library, device and dtype are used; numpy float64 without it.
     langevin: steps after each injection, at (x_{k-1}, t_k) with s_{k-1}; none without it.
     trajectory: keep the state after every step.
-    spacing: how the steps lie: `subspace_sde.sampling`; the SDE's own without it.
+    spacing: how the steps lie: `subspace_sde.sampling`. Without it the one that the solver states (`DPMSolver`: even in
+        log-SNR), else the SDE's own.
     start: data to noise and to start from (`subspace_sde.sampling`): of the steps, those below its time are done.
     condition: class labels, say: an array with one entry a sample, (num, ...); the scores are then called as
         ``score(x, t, condition)`` with the entries of the samples in x.
@@ -141,8 +144,8 @@ def sample(
     namespace(like)
     if not is_floating(like):
         raise ValueError(f"like must be a floating-point array, got {like.dtype}")
-    num, solver = positive_integer("num", num), checked_solver(solver)
-    grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing)]
+    num, solver = checked_num(num, process), checked_solver(solver)
+    grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:
         top, grids = start.plan(process, grids, num, like)
@@ -294,6 +297,17 @@ def _joined(parts: Sequence[Samples], process: SubspaceSDE, like: Any, streams: 
         None if streams is None else streams[: x.shape[0]],
         states,
     )
+
+
+def checked_num(num: Any, process: SubspaceSDE) -> int:
+    """`num` as an int, or a ValueError for what is no number of samples, or more than can be held."""
+    found, each = positive_integer("num", num), process.subspaces[0].dim
+    most = _MOST_NUMBERS // max(each, 64)  # a sample takes something beside its numbers
+    if found > most:
+        raise ValueError(
+            f"num is more than can be held: draw at most {most:,} samples of {each} numbers in one call, got {found:,}"
+        )
+    return found
 
 
 def checked_solver(solver: Solver | None) -> Solver:

@@ -4,78 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from ..arrays import expect, is_integer
 from ..process import SubspaceSDE
-from ..sdes import IsotropicSDE
+from ..sdes import IsotropicSDE, OwnSpacing, Spacing
 from ..shown import Shown
+from ..solvers import Solver
 
-
-class Spacing(Protocol):
-    """A variable in which the steps are equally long: any strictly monotone function of t."""
-
-    def parameter(self, t: float, sde: IsotropicSDE) -> float:
-        """The variable at t."""
-
-    def time(self, u: float, sde: IsotropicSDE) -> float:
-        """The time at which the variable is u."""
-
-
-class _Own:
-    """That of the SDE: t itself for VE, VP, sub-VP and flow, t^(1/7) for EDM."""
-
-    def parameter(self, t: float, sde: IsotropicSDE) -> float:
-        return float(sde.grid_parameter(t))
-
-    def time(self, u: float, sde: IsotropicSDE) -> float:
-        return float(sde.from_grid_parameter(u))
-
-
-class UniformTime(Shown):
-    """Steps equally long in t.
-
-    >>> from subspace_sde import EDM
-    >>> grid(EDM(), 4, UniformTime()).round(1).tolist()
-    [80.0, 60.0, 40.0, 20.0, 0.0]
-    """
-
-    def parameter(self, t: float, sde: IsotropicSDE) -> float:
-        return t
-
-    def time(self, u: float, sde: IsotropicSDE) -> float:
-        return u
-
-
-class UniformLogSNR(Shown):
-    """Steps equally long in log(α²/σ²), the time in which multistep exponential integrators work."""
-
-    def parameter(self, t: float, sde: IsotropicSDE) -> float:
-        return float(sde.log_snr(t))
-
-    def time(self, u: float, sde: IsotropicSDE) -> float:
-        return float(sde.time_at_log_snr(u, clip=True))
-
-
-class Rho(Shown):
-    """Steps equally long in (σ/α)^(1/ρ), for any SDE: the grid of Karras et al. 2022.
-
-    >>> from subspace_sde import EDM, VE
-    >>> [float(VE(0.002, 80.0).sigma(t).__round__(3)) for t in grid(VE(0.002, 80.0), 2, Rho())]
-    [80.0, 2.515, 0.002]
-    """
-
-    def __init__(self, rho: float = 7.0) -> None:
-        if not 1 <= rho < np.inf:
-            raise ValueError(f"rho must be at least 1, got {rho}")
-        self.rho = float(rho)
-
-    def parameter(self, t: float, sde: IsotropicSDE) -> float:
-        return float((sde.sigma(t) / sde.alpha(t)) ** (1 / self.rho))
-
-    def time(self, u: float, sde: IsotropicSDE) -> float:
-        return float(sde.time_at_log_snr(-2 * self.rho * float(np.log(u)), clip=True))
+_MOST_STEPS = 10**7
 
 
 class AlongTimes(Shown):
@@ -126,23 +65,32 @@ def grid(sde: IsotropicSDE, steps: int, spacing: Spacing | None = None) -> np.nd
     >>> grid(VE(), 4).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    return _between(sde, sde.T, sde.t_min, steps, _Own() if spacing is None else spacing)
+    if not is_integer(steps):
+        raise TypeError(f"steps must be an integer, got {type(steps).__name__}")
+    _check_count(steps)
+    return _between(sde, sde.T, sde.t_min, steps, OwnSpacing() if spacing is None else checked_spacing(spacing))
 
 
 def stage_times(
-    process: SubspaceSDE, steps: int | Sequence[float], spacing: Spacing | None = None
+    process: SubspaceSDE,
+    steps: int | Sequence[float],
+    spacing: Spacing | None = None,
+    solver: Solver | None = None,
 ) -> list[np.ndarray[Any, Any]]:
     """The times of every level, k = 0 … K, from t_{k+1} down to t_k, both exactly: `steps` steps in all.
 
     Parameters
     ----------
     steps: their number, or the user's own times from T down to t_min (`AlongTimes`), which may hold the t_k or not.
-    spacing: `UniformTime()`, `Rho()`, `UniformLogSNR()`, or an object like these; the SDE's own without it.
+    spacing: `UniformTime()`, `Rho()`, `UniformLogSNR()`, `OwnSpacing()`, or an object like these. Without it, the
+        spacing that the solver states (its attribute `spacing`), else the SDE's own.
+    solver: the one that will take the steps.
 
     The steps are shared out by the lengths of the stages in the spacing's parameter (largest remainder, at least one
     each), and lie evenly in it.
 
-    Raises ValueError for fewer steps than levels, and for times that do not decrease strictly from T to t_min.
+    Raises ValueError for fewer steps than levels or more than can be held, for times that do not decrease strictly from
+    T to t_min, and for an SDE that ends at α(T) = 0.
 
     >>> from subspace_sde import VE, NestedSubspaces, LowPass
     >>> nested = NestedSubspaces([LowPass((32, 32), 20), LowPass((20, 20), 8)])
@@ -151,18 +99,20 @@ def stage_times(
     [(30, 0.3, 0.0), (15, 0.45, 0.3), (55, 1.0, 0.45)]
     """
     sde = process.sde
+    sde.check_terminal()
     if isinstance(steps, (Sequence, np.ndarray)) and not isinstance(steps, str):
         if spacing is not None:
             raise ValueError("give either your own times as `steps`, or a number of steps and a spacing")
         spacing = AlongTimes(steps, sde)
         steps = spacing.steps
-    elif isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
+    elif not is_integer(steps):
         raise TypeError(f"steps must be an integer, or times from T down to t_min, got {type(steps).__name__}")
-    spacing = _Own() if spacing is None else spacing
-    if isinstance(spacing, type) or not hasattr(spacing, "parameter"):
-        raise TypeError(f"spacing takes an object like Rho() or UniformLogSNR(), got {spacing!r}")
+    elif spacing is None:
+        spacing = getattr(solver, "spacing", None)
+    spacing = OwnSpacing() if spacing is None else checked_spacing(spacing)
     if steps < process.K + 1:
         raise ValueError(f"{process.K + 1} levels need at least as many steps, got {steps}")
+    _check_count(steps)
     ends = [process.ends(k) for k in range(process.K + 1)]
     lengths = np.asarray([abs(spacing.parameter(b, sde) - spacing.parameter(a, sde)) for a, b in ends])
     share = lengths / lengths.sum() * steps
@@ -172,6 +122,17 @@ def stage_times(
     while counts.sum() > steps:
         counts[np.argmax(np.where(counts > 1, counts - share, -np.inf))] -= 1
     return [_between(sde, b, a, int(n), spacing) for (a, b), n in zip(ends, counts)]
+
+
+def checked_spacing(spacing: Spacing) -> Spacing:
+    """`spacing`, or a TypeError for what is none."""
+    found: Spacing = expect("spacing", spacing, lambda s: hasattr(s, "parameter") and hasattr(s, "time"), "Rho()")
+    return found
+
+
+def _check_count(steps: int) -> None:
+    if steps > _MOST_STEPS:
+        raise ValueError(f"a grid of {steps:,} steps is more than can be held: take at most {_MOST_STEPS:,}")
 
 
 def _between(sde: IsotropicSDE, start: float, end: float, steps: int, spacing: Spacing) -> np.ndarray[Any, Any]:

@@ -16,9 +16,9 @@ import numpy as np
 from ..arrays import Score
 from ..oracles import Gaussian
 from ..process import SubspaceSDE
+from ..sdes import Spacing
 from ..solvers import Solver
 from .algorithm_1 import sample
-from .grids import Spacing
 
 
 def sampled_law(

@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import log
+from ..arrays import is_floating, log, number
 from ..shown import brief
 from ..specification import Specified
 
@@ -23,7 +23,7 @@ class IsotropicSDE(Specified, ABC):
     """
 
     def __init__(self, t_min: float, T: float) -> None:
-        if not (math.isfinite(t_min) and math.isfinite(T) and t_min < T):
+        if not -math.inf < number("t_min", t_min) < number("T", T) < math.inf:
             raise ValueError(f"t_min must lie below T, got t_min = {t_min}, T = {T}")
         self.t_min, self.T = float(t_min), float(T)
 
@@ -50,7 +50,9 @@ class IsotropicSDE(Specified, ABC):
 
     def log_snr(self, t: Any) -> Any:
         """log(α²/σ²), strictly decreasing; a ValueError outside [t_min, T]."""
-        _inside("t", t, self.t_min, self.T)
+        check_inside("t", t, self.t_min, self.T)
+        if isinstance(t, (int, float)) and not self.alpha(t) > 0:
+            self.check_terminal()
         return 2 * (log(self.alpha(t)) - log(self.sigma(t)))
 
     def time_at_log_snr(self, v: Any, clip: bool = False) -> Any:
@@ -59,7 +61,7 @@ class IsotropicSDE(Specified, ABC):
         if clip:
             v = _clip(v, low, high)  # no check: it would read the device
         else:
-            _inside("log_snr", v, low, high)
+            check_inside("log_snr", v, low, high)
         return _clip(self._time_at_log_snr(v), self.t_min, self.T)
 
     def _time_at_log_snr(self, v: Any) -> Any:
@@ -95,6 +97,20 @@ class IsotropicSDE(Specified, ABC):
         times = np.asarray([self.from_grid_parameter(float(v)) for v in u])
         return np.concatenate([[start], times[1:-1], [end]])
 
+    def check_terminal(self) -> None:
+        """A ValueError where α(T) is 0 but for rounding (zero terminal SNR).
+
+        There the score is −x/σ² whatever the data: E[x(0)|x] = (x + σ² score)/α is 0/0, though a network may know it,
+        and f = α'/α is unbounded. So no solver of a score can begin there.
+        """
+        end = float(self.alpha(self.T))
+        if not end > float(np.finfo(np.float64).eps) * float(self.alpha(self.t_min)):
+            raise ValueError(
+                f"{self!r} ends at alpha(T) = {end:.3g}, zero but for rounding: there a score says nothing of the "
+                "data, and f = α'/α is unbounded, so that no solver can begin; end at a T slightly below, where alpha(T) is "
+                "0.001, say"
+            )
+
     def _arguments(self) -> dict[str, Any]:
         """The constructor's arguments, for `subspace_sde.specification`: its attributes, or what a subclass says."""
         return dict(vars(self))
@@ -109,9 +125,14 @@ def _clip(v: Any, low: float, high: float) -> Any:
     return array_api_compat.array_namespace(v).clip(v, low, high)
 
 
-def _inside(name: str, v: Any, low: float, high: float) -> None:
+def check_inside(name: str, v: Any, low: float, high: float) -> None:
+    """A ValueError for numbers outside [low, high] but for rounding, NaN among them, and for an array of integers."""
     if isinstance(v, (int, float)):
         slack, least, most = 1e-12, float(v), float(v)
+    elif not is_floating(v):
+        raise ValueError(f"{name} must hold floating-point numbers, got {v.dtype}")
+    elif 0 in v.shape:
+        return
     else:
         xp = array_api_compat.array_namespace(v)
         slack, least, most = 4 * float(xp.finfo(v.dtype).eps), float(xp.min(v)), float(xp.max(v))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import exp, expm1, log1p, sqrt
+from ..arrays import exp, expm1, log1p, number, sqrt
 from ..specification import register
 from .base import IsotropicSDE
 
@@ -17,12 +17,13 @@ class _LinearBeta(IsotropicSDE):
     """What VP and sub-VP share: α = exp(−B/2), f = −β/2."""
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-3, T: float = 1.0) -> None:
-        if not 0 < beta_min < beta_max < math.inf:
+        if not 0 < number("beta_min", beta_min) < number("beta_max", beta_max) < math.inf:
             raise ValueError(f"{type(self).__name__} needs 0 < beta_min < beta_max, got {beta_min} and {beta_max}")
-        if t_min <= 0:
+        if number("t_min", t_min) <= 0:
             raise ValueError(f"t_min must be positive (sigma is 0 at t = 0), got {t_min}")
         super().__init__(t_min, T)
         self.beta_min, self.beta_max = float(beta_min), float(beta_max)
+        self.check_terminal()
 
     def beta(self, t: Any) -> Any:
         """β(t), linear from β_min to β_max."""
@@ -58,7 +59,8 @@ class VP(_LinearBeta):
         return sqrt(self.beta(t))
 
     def _time_at_log_snr(self, v: Any) -> Any:
-        return self._time_at_integral(log1p(exp(-v)))  # α² = 1 / (1 + e⁻ᵛ)
+        # α² = 1/(1 + e⁻ᵛ), so B = log(1 + e⁻ᵛ), in the form that does not overflow
+        return self._time_at_integral((abs(v) - v) / 2 + log1p(exp(-abs(v))))
 
 
 @register
@@ -76,6 +78,6 @@ class SubVP(_LinearBeta):
         return sqrt(-self.beta(t) * expm1(-2 * self._integral(t)))
 
     def _time_at_log_snr(self, v: Any) -> Any:
-        # 1 − σ = eᵛσ², solved for σ; then B = −log(1 − σ), in the form that cancels at neither end
-        w = exp(v)
-        return self._time_at_integral(log1p((1 + sqrt(1 + 4 * w)) / (2 * w)))
+        # 1 − σ = eᵛσ², solved for σ; then B = −log(1 − σ), in the form that cancels at neither end, with u = e⁻ᵛᐟ²
+        u = exp(-v / 2)
+        return self._time_at_integral(log1p(u * (u / 2 + sqrt(1 + u * u / 4))))

@@ -20,6 +20,9 @@ class Solver(Protocol):
 
     A solver knows nothing of levels: Algorithm 1 gives it one stage after the other, and what it remembers of one (a
     multistep solver's history) is gone in the next, because a jump is no place to interpolate across.
+
+    It may have an attribute `spacing` (`subspace_sde.sampling`): that of its steps where the caller gives none. Without
+    it the steps are the SDE's own.
     """
 
     def stage(

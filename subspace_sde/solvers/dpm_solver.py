@@ -8,6 +8,10 @@ linear but for D, and from t to s, h = λ(s) − λ(t), r = 1 + η,
 D is replaced by the polynomial through its latest values, and the integral taken exactly: order 2 from two values (2M),
 order 3 from three (3M). The formulas in use replace parts of the integral by others of the same order, and the
 published 3M carries half of the second difference, which leaves it at order 2.
+
+A polynomial is no guess far beyond its values: where the steps grow in λ, as the last ones of a grid even in t do for
+VP, sub-VP and flow, the error grows with them, and exceeds that of DDIM. So the steps are even in λ unless the caller
+says otherwise, and a step more than twice as long as the one before begins again.
 """
 
 from __future__ import annotations
@@ -20,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score
+from ..arrays import Score, number
 from ..scores import denoiser
-from ..sdes import IsotropicSDE
+from ..sdes import IsotropicSDE, Spacing, UniformLogSNR
 from ..shown import Shown
 from .base import Draw
 
@@ -30,8 +34,9 @@ from .base import Draw
 class DPMSolver(Shown):
     """DPM-Solver++ 2M or 3M, one evaluation of the score a step.
 
-    Every stage begins again with a single-step method one order below: 2M with one first-order step (DDIM), 3M with
-    one of order 2 (2S: a second evaluation in the middle), then one of 2M.
+    Every stage begins with a single-step method one order below: 2M with one first-order step (DDIM), 3M with one of
+    order 2 (2S: a second evaluation in the middle), then one of 2M. So does a step that is more than twice as long in
+    log-SNR as the one before.
 
     Parameters
     ----------
@@ -39,14 +44,20 @@ class DPMSolver(Shown):
     eta: η in [0, 1], the noise's variance relative to the reverse SDE's: 0 solves the ODE, 1 the SDE. With noise both
         orders are 2 in the law of x: what D gains from a step's own noise is in no earlier value.
 
+    Attributes
+    ----------
+    spacing: of the steps where the caller gives none, even in log-SNR.
+
     >>> DPMSolver(order=3).eta
     0.0
     """
 
+    spacing: Spacing = UniformLogSNR()
+
     def __init__(self, order: int = 2, eta: float = 0.0) -> None:
-        if order not in (2, 3):
+        if number("order", order) not in (2, 3):
             raise ValueError(f"DPM-Solver++ is of order 2 or 3, got {order!r}")
-        if not 0 <= eta <= 1:
+        if not 0 <= number("eta", eta) <= 1:
             raise ValueError(f"DPM-Solver++'s eta lies between 0, the ODE, and 1, the reverse SDE, got {eta}")
         self.order, self.eta = int(order), float(eta)
 
@@ -55,18 +66,14 @@ class DPMSolver(Shown):
     ) -> Iterator[tuple[float, Any]]:
         data = denoiser(score, sde)
         latest: list[tuple[float, Any]] = []  # (λ, D), the last first
+        last = math.inf
         for t, s in pairwise(times):
             here, h = _half_log_snr(sde, t), _half_log_snr(sde, s) - _half_log_snr(sde, t)
             if h == 0:  # the two times are one but for rounding
                 yield s, x
                 continue
-            # a value much closer to the next than the step is long would only bring its rounding into the polynomial
-            kept = [
-                value
-                for value, nearer in zip(latest, [here, *(v for v, _ in latest)])
-                if abs(nearer - value[0]) > abs(h) / 1e3
-            ]
-            latest = [(here, data(x, t)), *kept[: self.order - 1]]
+            kept = [] if abs(h) > _LONGEST * last else latest[: self.order - 1]
+            latest, last = [(here, data(x, t)), *kept], abs(h)
             if len(latest) == 1 and self.order == 3:
                 x = self._two_stage(x, t, s, latest[0], data, sde, noise)
             else:
@@ -103,6 +110,10 @@ class DPMSolver(Shown):
     def _spread(self, t: float, s: float, sde: IsotropicSDE) -> float:
         h = _half_log_snr(sde, s) - _half_log_snr(sde, t)
         return float(sde.sigma(s)) * math.sqrt(-math.expm1(-2 * self.eta * h))
+
+
+_LONGEST = 2 * (1 + 1e-9)
+"""How much longer than the one before a step may be, in log-SNR; measured by `benchmarks.solver_accuracy`."""
 
 
 def _half_log_snr(sde: IsotropicSDE, t: float) -> float:

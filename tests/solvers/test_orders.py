@@ -7,7 +7,7 @@ import pytest
 
 from subspace_sde import EDM, VE, VP, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP, sample
 from subspace_sde.oracles import Gaussian
-from subspace_sde.sampling import Rho, UniformLogSNR, UniformTime, law_of_samples, sampled_law
+from subspace_sde.sampling import OwnSpacing, Rho, UniformLogSNR, UniformTime, law_of_samples, sampled_law
 from subspace_sde.solvers import (
     DDIM,
     Ancestral,
@@ -79,7 +79,7 @@ CASES = [  # solver, η of the SDE it solves, order
 @pytest.mark.parametrize(("solver", "eta", "order"), CASES)
 def test_order_of_the_covariance(solver, eta, order, k):
     counts = (256, 512) if eta == 0 else (128, 256)  # noise takes a row for every number drawn
-    found = errors(made(EDM(), k), data(), solver, eta, counts)[:, 0]
+    found = errors(made(EDM(), k), data(), solver, eta, counts, OwnSpacing())[:, 0]
     assert orders(found)[-1] == pytest.approx(order, abs=0.15), found
     assert found[-1] < {1: 0.06, 2: 2e-3, 3: 2e-6}[order]
 
@@ -280,4 +280,4 @@ def test_evaluations_of_each_stage(solver, expected):
 
     process = made(EDM(), 2)
     found = sample(process, scores_of(data(), process), 2, solver, 18)
-    assert found.evaluations == tuple(expected(len(t) - 1) for t in stage_times(process, 18))
+    assert found.evaluations == tuple(expected(len(t) - 1) for t in stage_times(process, 18, solver=solver))
