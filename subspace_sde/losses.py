@@ -5,13 +5,13 @@ A level k is trained on ``nested[k].restrict(x0)`` over all of (t_min, T), as if
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from math import prod
 from typing import Any, TypeAlias
 
 import array_api_compat
 
-from .arrays import Score, is_floating, namespace, over
+from .arrays import Score, is_floating, namespace, number, over
 from .backend import RNG, Noise
 from .sdes import IsotropicSDE
 from .shown import Shown
@@ -37,11 +37,15 @@ class edm(Shown):
     ----------
     sigma_data: the standard deviation of the data's entries.
 
+    Raises ValueError for a σ_data that is not positive and finite.
+
     >>> edm(0.5)
     edm(sigma_data=0.5)
     """
 
     def __init__(self, sigma_data: float) -> None:
+        if not 0 < number("sigma_data", sigma_data) < math.inf:
+            raise ValueError(f"sigma_data, the data's standard deviation, must be positive, got {sigma_data}")
         self.sigma_data = float(sigma_data)
 
     def __call__(self, sde: IsotropicSDE, t: Any) -> Any:
@@ -74,13 +78,13 @@ def denoising_score_matching(
     """
     if not is_floating(x0):
         raise ValueError(f"x0 must hold floating-point numbers, got {x0.dtype}: convert first, pixels to [0, 1] say")
-    if not array_api_compat.is_array_api_obj(t):
-        raise TypeError("t must be an array with one time for every element of the batch")
+    if not array_api_compat.is_array_api_obj(t) or not t.ndim:
+        raise TypeError("t must be an array with one time for every element of the batch, of shape (N,) say")
     xp, batch, shape = namespace(x0), tuple(t.shape), tuple(x0.shape[t.ndim :])
     if tuple(x0.shape[: t.ndim]) != batch:
         raise ValueError(f"t has shape {batch}, which is not how the shape {tuple(x0.shape)} of x0 begins")
     noise = Noise(rng, batch, x0).normal(shape)
     sigma = over(sde.sigma(t), x0, len(shape))
     error = score(over(sde.alpha(t), x0, len(shape)) * x0 + sigma * noise, t) + noise / sigma
-    squares = xp.reshape(error * error, (*batch, prod(shape)))
+    squares = xp.reshape(error * error, (*batch, math.prod(shape)))
     return xp.astype(weighting(sde, t), x0.dtype) * xp.mean(squares, axis=-1)

@@ -23,6 +23,7 @@ import numpy as np
 from .arrays import Array, Score, device, namespace, over
 from .backend import RNG, Constant, Noise, backend_of, host
 from .sdes import IsotropicSDE
+from .sdes.base import check_inside
 from .statistics.complement import ComplementMoments, combined_variance, complement_moments
 from .subspaces import NestedSubspaces, Subspace
 
@@ -135,6 +136,7 @@ class SubspaceSDE:
     def drift(self, x: Array, t: Any) -> Any:
         """f(t) x, eq. 6 between the jumps; x of shape (*batch, *ambient_shape)."""
         self._check_whole(x)
+        self._check_time(t)
         return over(self.sde.f(t), x, self._trailing) * x
 
     def diffusion(self, noise: Array, t: Any) -> Any:
@@ -177,6 +179,7 @@ class SubspaceSDE:
             raise ValueError(
                 f"the complement of level k in level base needs 0 <= base < k <= {self.K}, got {k}, {base}"
             )
+        self._check_time(t)
         initial = combined_variance(self.complement_variances, self.subspaces, base, k)
         return self.sde.alpha(t) ** 2 * initial + self.sde.sigma(t) ** 2
 
@@ -274,6 +277,11 @@ class SubspaceSDE:
                 )
         whole.restrict(x)
 
+    def _check_time(self, t: Any) -> None:
+        """Of a float alone: of an array, which may lie on a device, where it is read anyway."""
+        if isinstance(t, (int, float)):
+            check_inside("t", t, self.sde.t_min, self.sde.T)
+
     @property
     def _trailing(self) -> int:
         return len(self.subspaces.ambient_shape)
@@ -288,10 +296,13 @@ class SubspaceSDE:
     def _by_level(self, x: Any, t: Any, function: Callable[[int, Any, Any], Any]) -> Any:
         """function(k, x, t) on the elements of each level k, put together again in their order."""
         if isinstance(t, (int, float)):
+            self._check_time(t)
             return function(self.level(t), x, t)
         xp, batch = array_api_compat.array_namespace(x), self._batch(x, 0)
         over(t, x, self._trailing)  # checks
-        levels = np.broadcast_to(backend_of(t).to_numpy(self.level(t)), batch).reshape(-1)
+        times = backend_of(t).to_numpy(t)
+        check_inside("t", times, self.sde.t_min, self.sde.T)
+        levels = np.broadcast_to(self.level(times), batch).reshape(-1)
         if not levels.size:
             return function(0, x, t)
         if (levels == levels[0]).all():

@@ -100,7 +100,8 @@ def _kronecker(matrices: Sequence[np.ndarray[Any, Any]], z: np.ndarray[Any, Any]
 def check_sde(sde: IsotropicSDE, like: Any = None) -> None:
     """The laws of a pair of curves: f = α'/α, g² = (σ²)' − 2fσ², and of what is read off them.
 
-    The derivatives are differences of eighth order in float64. Then: log_snr strictly decreasing, finite, refused
+    The derivatives are differences of eighth order in float64. Then: α(T) is not 0 and f and g are finite at the ends,
+    where solvers begin and stop; log_snr strictly decreasing, finite, refused
     outside [t_min, T], and inverted by time_at_log_snr; the grid n + 1 long with exact ends; floats and arrays agree.
 
     Parameters
@@ -117,6 +118,12 @@ def check_sde(sde: IsotropicSDE, like: Any = None) -> None:
     """
     like = np.zeros(()) if like is None else like
     law = Comparison(repr(sde), like, None)
+    law.input = f"T = {sde.T!r} and t_min = {sde.t_min!r}"
+    law.works("α(T) is not 0, so that a solver can begin", sde.check_terminal)
+    for name in ("f", "g"):
+        ends = [float(law.works(f"{name} at the ends", getattr(sde, name), t)) for t in (sde.T, sde.t_min)]
+        law.holds(f"{name} is finite at the ends", all(math.isfinite(v) for v in ends), f"got {ends}")
+
     span = sde.T - sde.t_min
     times = [float(t) for t in sde.grid(40)]
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..arrays import is_integer
+from ..arrays import is_integer, number
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.switching import SwitchTime
-from ..sampling.grids import AlongTimes
-from ..sdes import IsotropicSDE
+from ..sampling.grids import AlongTimes, checked_spacing
+from ..sdes import IsotropicSDE, OwnSpacing, Spacing
 from ..shown import Shown
 from ..specification import build, specify
 from ..subspaces import Identity, NestedSubspaces, Subspace
@@ -43,6 +44,7 @@ class Plan(Shown):
     divergences: D_F(U_{k|0}; t_k), k = 1 … K: what was compared with the threshold.
     injections: D_F(U_{k|k-1}; t_k), the error of each actual injection; None where the curves cannot tell.
     chosen: which of the candidates U_1 … U_K were, counted from 0; None for a plan that `plan` did not make.
+    spacing, grid: the steps for which the shares and the cost were counted; the SDE's own without either.
     """
 
     sde: IsotropicSDE
@@ -54,6 +56,8 @@ class Plan(Shown):
     divergences: tuple[float, ...]
     injections: tuple[float, ...] | None = None
     chosen: tuple[int, ...] | None = None
+    spacing: Spacing | None = None
+    grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.subspaces)
@@ -71,6 +75,7 @@ class Plan(Shown):
             raise ValueError("a divergence is not negative")
         if not all(is_integer(i) and i >= 0 for i in self.chosen or ()):
             raise ValueError(f"the chosen candidates are counted from 0, got {self.chosen}")
+        _steps_until(self.sde, self.grid, self.spacing)  # checks
         ends = (self.sde.t_min, *self.times, self.sde.T)
         if not all(a < b for a, b in zip(ends, ends[1:])):
             raise ValueError(f"the times must increase strictly inside ({ends[0]:g}, {ends[-1]:g}), got {self.times}")
@@ -86,10 +91,11 @@ class Plan(Shown):
         return sum(share * cost for share, cost in zip(self.shares, self.costs))
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON, whole or not at all. Raises TypeError for a subspace of another package."""
+        """Write the plan as JSON, whole or not at all; a TypeError for a subspace or a spacing of another package."""
         path = Path(path)
         content = {"format": _FORMAT, "cost": self.cost, **vars(self)}
         content |= {"sde": specify(self.sde), "subspaces": specify(self.subspaces)}
+        content["spacing"] = None if self.spacing is None else specify(self.spacing)
         text, fresh = json.dumps(content, indent=1, allow_nan=False), path.with_name(path.name + ".new")
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(text)
@@ -103,7 +109,8 @@ class Plan(Shown):
             if content.pop("format") != _FORMAT:
                 raise ValueError("it says so itself")
             cost = content.pop("cost")
-            content |= {name: build(content[name]) for name in ("sde", "subspaces")}
+            built = [name for name in ("sde", "subspaces", "spacing") if content.get(name) is not None]
+            content |= {name: build(content[name]) for name in built}
             found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
             plan = cls(**found)
             if not (_is_number(cost) and math.isclose(cost, plan.cost, rel_tol=1e-9)):
@@ -122,6 +129,7 @@ def plan(
     multiple_of: int = 1,
     price: float = 0.0,
     grid: Sequence[float] | None = None,
+    spacing: Spacing | None = None,
 ) -> Plan:
     """The chain of the given subspaces, and the times, whose expected cost is least; proved optimal, not searched for.
 
@@ -137,10 +145,13 @@ def plan(
         three axes or more the first holds channels and does not count, and coordinates with another number of axes
         than the data have no sizes.
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
-    grid: the times, from T down to t_min, whose steps will be used (`sampling.grid`); the SDE's own without.
+    grid: the times, from T down to t_min, whose steps will be used.
+    spacing: how the steps will lie: that of the solver, ``DPMSolver.spacing``, where it states one. Without a spacing
+        and a grid the SDE's own.
 
-    Raises ValueError for a threshold that no candidate meets (the smallest D_F reached is named), or that is not
-    positive and finite; TypeError for candidates that are no subspaces and limits that are no whole numbers.
+    Warns where a `SwitchTime` did not reach the standard error that was asked for. Raises ValueError for a threshold
+    that no candidate meets (the smallest D_F reached is named), or that is not positive and finite, and for a grid
+    beside a spacing; TypeError for candidates that are no subspaces and limits that are no whole numbers.
 
     >>> import numpy as np
     >>> from subspace_sde import VE, LowPass
@@ -162,11 +173,17 @@ def plan(
     for curve in curves:
         if isinstance(curve, SwitchTime):
             curve.time_at(threshold)  # checks
+            if not curve.reached:
+                warnings.warn(
+                    f"t = {curve.t:.3g} ± {curve.stderr:.2g} has not reached the standard error that was asked for: "
+                    "the plan takes it as it is; search again with more evaluations",
+                    stacklevel=2,
+                )
     measured = [curve.curve if isinstance(curve, SwitchTime) else curve for curve in curves]
     check_whole(multiple_of=multiple_of, max_levels=0 if max_levels is None else max_levels)
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
-    if multiple_of < 1 or not price >= 0:
+    if multiple_of < 1 or not 0 <= number("price", price) < math.inf:
         raise ValueError(f"multiple_of must be at least 1 and price must not be negative, got {multiple_of}, {price}")
     spaces = {u.ambient_shape for u in subspaces}
     if len(spaces) > 1:
@@ -190,7 +207,8 @@ def plan(
         if not 0 < c < math.inf:
             raise ValueError(f"the cost of an evaluation must be positive and finite on every level, got {c} for {u!r}")
     costs = {i: c / full for i, c in prices.items()}
-    steps = _steps_until(sde, grid)
+    grid = None if grid is None else tuple(float(t) for t in grid)
+    steps = _steps_until(sde, grid, spacing)
     reached = {i: steps(t) for i, t in times.items()}
 
     @cache
@@ -225,7 +243,8 @@ def plan(
             best = {i: extended(i, best) for i in times}
     chains = [(reached[i] + value, chain) for i, (value, chain) in best.items()]
     _, chain = min([(1.0, ()), *chains])
-    return _made(sde, whole, chain, subspaces, curves, measured, times, reached, costs, threshold)
+    made = _made(sde, whole, chain, subspaces, curves, measured, times, reached, costs, threshold)
+    return replace(made, spacing=spacing, grid=grid)
 
 
 def _made(
@@ -311,7 +330,12 @@ def _time(given: DivergenceCurve | SwitchTime, curve: DivergenceCurve, threshold
     return t if t < curve.sde.T else None
 
 
-def _steps_until(sde: IsotropicSDE, grid: Sequence[float] | None) -> Callable[[float], float]:
+def _steps_until(sde: IsotropicSDE, grid: Sequence[float] | None, spacing: Spacing | None) -> Callable[[float], float]:
     """The share of the steps that lie below t."""
-    along = AlongTimes((sde.T, sde.t_min) if grid is None else grid, sde)
-    return lambda t: along.parameter(t, sde) / along.steps
+    if grid is not None:
+        if spacing is not None:
+            raise ValueError("give either the times of a `grid`, or a `spacing`")
+        spacing = AlongTimes(grid, sde)
+    spacing = OwnSpacing() if spacing is None else checked_spacing(spacing)
+    low, high = spacing.parameter(sde.t_min, sde), spacing.parameter(sde.T, sde)
+    return lambda t: (spacing.parameter(t, sde) - low) / (high - low)

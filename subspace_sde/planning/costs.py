@@ -6,12 +6,13 @@ count pixels, or take the networks themselves and a clock or a library that coun
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any, TypeAlias
 
-from ..arrays import Score
+from ..arrays import Score, number, positive_integer
 from ..backend import Noise, backend_of
 from ..subspaces import Subspace
 
@@ -32,10 +33,14 @@ def pixels(subspace: Subspace) -> float:
 def power(exponent: float) -> Callable[[Subspace], float]:
     """n_k to that power: below 1 for networks that small inputs leave idle, 2 for attention over all pixels.
 
+    Raises ValueError for an exponent that is not finite.
+
     >>> from subspace_sde import LowPass
     >>> power(0.5)(LowPass((64,), 16, axes=(-1,)))
     4.0
     """
+    if not math.isfinite(number("exponent", exponent)):
+        raise ValueError(f"the exponent must be finite, got {exponent}")
     return lambda subspace: pixels(subspace) ** exponent
 
 
@@ -52,12 +57,16 @@ def seconds(
     t: a time at which the scores can be called.
     repeats: calls that are timed, after one that warms up.
 
+    Raises ValueError where num or repeats is no integer >= 1.
+
     >>> import numpy as np
     >>> from subspace_sde import LowPass
     >>> cost = seconds(lambda level: lambda x, t: -x, num=2, like=np.zeros(()), t=0.5)
     >>> cost(LowPass((64,), 16, axes=(-1,))) > 0
     True
     """
+
+    num, repeats = positive_integer("num", num), positive_integer("repeats", repeats)
 
     def measured(subspace: Subspace) -> float:
         score, x, backend = score_of(subspace), Noise(0, (num,), like).normal(subspace.shape), backend_of(like)

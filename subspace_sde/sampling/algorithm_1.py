@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, is_floating, namespace, positive_integer
+from ..arrays import Score, expect, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE, Spacing
@@ -145,6 +145,8 @@ def sample(
     if not is_floating(like):
         raise ValueError(f"like must be a floating-point array, got {like.dtype}")
     num, solver = checked_num(num, process), checked_solver(solver)
+    if langevin is not None:
+        expect("langevin", langevin, lambda v: hasattr(v, "move"), "Langevin(steps=1)")
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:

@@ -107,8 +107,8 @@ class IsotropicSDE(Specified, ABC):
         if not end > float(np.finfo(np.float64).eps) * float(self.alpha(self.t_min)):
             raise ValueError(
                 f"{self!r} ends at alpha(T) = {end:.3g}, zero but for rounding: there a score says nothing of the "
-                "data, and f = α'/α is unbounded, so that no solver can begin; end at a T slightly below, where alpha(T) is "
-                "0.001, say"
+                "data, and f = α'/α is unbounded, so that no solver can begin: end at a T slightly below, where "
+                "alpha(T) is 0.001, say"
             )
 
     def _arguments(self) -> dict[str, Any]:

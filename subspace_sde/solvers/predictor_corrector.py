@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays import Score
+from ..arrays import Score, expect
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
 from .langevin import Langevin
@@ -27,12 +27,14 @@ class PredictorCorrector(SingleStep):
 
     def __init__(self, predictor: SingleStep | None = None, corrector: Langevin | None = None) -> None:
         predictor = ReverseDiffusion() if predictor is None else predictor
-        if not hasattr(predictor, "step"):
+        if isinstance(predictor, type) or not hasattr(predictor, "step"):
+            kind = predictor if isinstance(predictor, type) else type(predictor)
             raise TypeError(
-                f"a predictor takes single steps, and {type(predictor).__name__} does not: "
-                "use ReverseDiffusion, Ancestral, EulerMaruyama, DDIM or Heun"
+                f"a predictor takes single steps, and {kind.__name__} {'is a class' if kind is predictor else 'does not'}: "
+                "use ReverseDiffusion(), Ancestral(), EulerMaruyama(), DDIM() or Heun()"
             )
-        self.predictor, self.corrector = predictor, Langevin() if corrector is None else corrector
+        corrector = Langevin() if corrector is None else expect("corrector", corrector, Langevin, "Langevin(steps=1)")
+        self.predictor, self.corrector = predictor, corrector
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
         """The predictor's evaluations of the score, and one for each of the corrector's steps."""
