@@ -55,6 +55,7 @@ bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.pca photos
 	$(BIN)/python -m benchmarks.solver_orders
 	$(BIN)/python -m benchmarks.solver_costs
+	$(BIN)/python -m benchmarks.solver_accuracy
 	$(BIN)/python -m benchmarks.sampling
 	$(BIN)/python -m benchmarks.likelihood
 

@@ -27,13 +27,13 @@ class PredictorCorrector(SingleStep):
 
     def __init__(self, predictor: SingleStep | None = None, corrector: Langevin | None = None) -> None:
         predictor = ReverseDiffusion() if predictor is None else predictor
-        if isinstance(predictor, type) or not hasattr(predictor, "step"):
-            kind = predictor if isinstance(predictor, type) else type(predictor)
+        if not hasattr(expect("predictor", predictor, object, "ReverseDiffusion()"), "step"):
             raise TypeError(
-                f"a predictor takes single steps, and {kind.__name__} {'is a class' if kind is predictor else 'does not'}: "
-                "use ReverseDiffusion(), Ancestral(), EulerMaruyama(), DDIM() or Heun()"
+                f"a predictor takes single steps, and {type(predictor).__name__} does not: "
+                "use ReverseDiffusion, Ancestral, EulerMaruyama, DDIM or Heun"
             )
-        corrector = Langevin() if corrector is None else expect("corrector", corrector, Langevin, "Langevin(steps=1)")
+        corrector = Langevin() if corrector is None else corrector
+        expect("corrector", corrector, lambda c: hasattr(c, "move"), "Langevin(steps=1)")
         self.predictor, self.corrector = predictor, corrector
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
