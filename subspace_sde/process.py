@@ -142,11 +142,13 @@ class SubspaceSDE:
     def diffusion(self, noise: Array, t: Any) -> Any:
         """g(t) U_k U_kᵀ noise, eq. 5; `noise` of shape (*batch, *ambient_shape)."""
         self._check_whole(noise)
+        self._check_time(t)
         return over(self.sde.g(t), noise, self._trailing) * self._project_at(noise, t)
 
     def perturb(self, x0: Array, t: Any, rng: RNG) -> Any:
         """A draw of x(t) from the forward marginal: P_k (α x(0) + σ ε), with k = level(t)."""
         self._check_whole(x0)
+        self._check_time(t)
         noise = Noise(rng, self._batch(x0, 0), x0).normal(self.shape(0))
         clean = over(self.sde.alpha(t), x0, self._trailing) * x0
         return self._project_at(clean + over(self.sde.sigma(t), x0, self._trailing) * noise, t)

@@ -95,9 +95,7 @@ def test_whoever_takes_steps_asks_the_solver(sde):
         "sampled_law": lambda s: sampled_law(process, s, DPMSolver(), 12),
         "log_likelihood": lambda s: log_likelihood(process, s, x, solver=DPMSolver(), steps=12),
         "encode": lambda s: encode(process, s, x, DPMSolver(), 12),
-        "decode": lambda s: decode(
-            process, s, encode(process, [Watched(sde)] * 2, x, DPMSolver(), 12), DPMSolver(), 12
-        ),
+        "decode": lambda s: decode(process, s, latent, DPMSolver(), 12),
         "guidance": lambda s: sample_posterior(process, s, seen, 2, PiGDM(0.3), DPMSolver(), 12),
         "replacement": lambda s: sample_posterior(process, s, seen, 2, Replacement(), DPMSolver(), 12),
     }
