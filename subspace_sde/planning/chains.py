@@ -183,7 +183,7 @@ def plan(
     check_whole(multiple_of=multiple_of, max_levels=0 if max_levels is None else max_levels)
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
-    if multiple_of < 1 or not 0 <= number("price", price) < math.inf:
+    if multiple_of < 1 or not number("price", price) >= 0:
         raise ValueError(f"multiple_of must be at least 1 and price must not be negative, got {multiple_of}, {price}")
     spaces = {u.ambient_shape for u in subspaces}
     if len(spaces) > 1:

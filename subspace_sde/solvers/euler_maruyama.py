@@ -9,12 +9,23 @@ from ..arrays import Score
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
 
+_LARGEST = 1e4
+
 
 class EulerMaruyama(SingleStep):
-    """x(s) = x + (f x − g² score)(s − t) + g √(t − s) z: first order, one evaluation a step."""
+    """x(s) = x + (f x − g² score)(s − t) + g √(t − s) z: first order, one evaluation a step.
+
+    Raises ValueError for a step that takes x to more than 10⁴ times itself, as near α = 0, where f is unbounded: what
+    it leaves behind is seen in the samples.
+    """
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
         f, g = float(sde.f(t)), float(sde.g(t))
+        if (times := abs(f * (t - s))) > _LARGEST:
+            raise ValueError(
+                f"one step from t = {t:.6g} takes x to {times:.0e} times itself, because f = α'/α is unbounded towards "
+                "α = 0: take DDIM() or DPMSolver(), more steps, or an SDE that ends a little below"
+            )
         pulled = (g * g * (t - s)) * score(x, t)
         x = (1 + f * (s - t)) * x if f else x  # VE and EDM have no drift: a pass over x is saved
         return x + pulled + (g * math.sqrt(t - s)) * noise()

@@ -74,6 +74,18 @@ def test_no_solver_begins_at_alpha_0(sde, solver):
     assert np.std(x) == pytest.approx(1, abs=0.06)
 
 
+def test_euler_maruyama_refuses_a_drift_that_is_all_but_unbounded():
+    """Its samples had a standard deviation of 170 where 0.5 is right; the solvers without f do not mind."""
+    sde = Cosine(1 - 1e-9)
+    process = SubspaceSDE(sde, NestedSubspaces([], ambient_shape=(2,)), [], [])
+    score = lambda x, t: -x / (0.25 * sde.alpha(t) ** 2 + sde.sigma(t) ** 2)  # noqa: E731
+    with pytest.raises(ValueError, match=r"one step from t = 1 takes x to 2e\+07 times itself.* take DDIM\(\)"):
+        sample(process, [score], 2, EulerMaruyama(), 50)
+    for solver in (DDIM(), DPMSolver(2), DPMSolver(3), Heun()):
+        x = sample(process, [score], 2000, solver, 50, np.random.default_rng(0)).x
+        assert np.std(x) == pytest.approx(0.5, abs=0.05)
+
+
 @pytest.mark.parametrize("sde", [Line(), Cosine()], ids=["line", "cosine"])
 def test_check_sde_tells(sde):
     with pytest.raises(AssertionError, match=r"α\(T\) is not 0.* raises ValueError: .*" + TOLD):
