@@ -47,13 +47,57 @@ def test_the_law_of_the_samples_is_that_of_a_perfect_solver(solver, eta, sde):
     law = Gaussian(rng.standard_normal((2, 4)), root @ root.T + 0.2 * np.eye(8))
     process = SubspaceSDE(sde, NestedSubspaces([u]), [float(sde.time_at_log_snr(-0.7))], [0.4], mean=law.mean)
     scores = [law.score(sde), law.restrict(u).score(sde)]
-    steps = 150 if eta == 0 and not getattr(solver, "churn", 0) else 60  # noise takes a row for every number drawn
-    found, exact = sampled_law(process, scores, solver, steps), law_of_samples(process, law, eta)
-    size = np.linalg.norm(exact.covariance)
-    first_order = isinstance(solver, EulerMaruyama | ReverseDiffusion | Ancestral | DDIM) or getattr(solver, "churn", 0)
-    allowed = 0.25 if first_order else 0.02
-    assert np.linalg.norm(found.covariance - exact.covariance) / size < allowed
-    assert np.linalg.norm(found.mean - exact.mean) < allowed
+    churned = bool(getattr(solver, "churn", 0))
+    counts = (75, 150) if eta == 0 and not churned else (50, 100)  # noise takes a row for every number drawn
+    exact, size = law_of_samples(process, law, eta), np.linalg.norm(law.covariance)
+    found = [
+        (np.linalg.norm(got.covariance - exact.covariance) / size, np.linalg.norm(got.mean - exact.mean))
+        for got in (sampled_law(process, scores, solver, n) for n in counts)
+    ]
+    first_order = churned or isinstance(solver, EulerMaruyama | ReverseDiffusion | Ancestral | DDIM)
+    assert max(found[-1]) < (0.2 if first_order else 0.01), found
+    if not churned:  # which mends the injection as well, the more the more often
+        for before, after in zip(*found):  # it vanishes with the steps: nothing is wrong that does not
+            assert after < max(0.65 * before, 1e-3), found
+
+
+@each_sde
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_ddim_draws_from_the_posterior(sde, eta):
+    """x(s) given x(t) and D: mean α(s) D + √(σ²(s) − ζ²) ε, ζ² = η² times the variance of p(x(s) | x(t), x(0))."""
+    t, s = (float(sde.time_at_log_snr(v)) for v in (-0.5, 0.7))
+    solvers = [DDIM(eta), *([Ancestral()] if eta == 1 else [])]
+    clean, eps = 0.3, -0.9
+    x = np.full((1, 1), sde.alpha(t) * clean + sde.sigma(t) * eps)
+    score = lambda x, t: -(x - sde.alpha(t) * clean) / sde.sigma(t) ** 2  # noqa: E731
+    a = sde.alpha(t) / sde.alpha(s)
+    gained = sde.sigma(t) ** 2 - a**2 * sde.sigma(s) ** 2  # x(t) = a x(s) + √gained z, and Bayes
+    zeta = eta * math.sqrt(sde.sigma(s) ** 2 * gained / sde.sigma(t) ** 2)
+    for solver in solvers:
+        still, shaken = (solver.step(x, t, s, score, sde, lambda z=z: np.full((1, 1), z)).item() for z in (0.0, 1.0))
+        assert shaken - still == pytest.approx(zeta, abs=1e-12)
+        assert still == pytest.approx(sde.alpha(s) * clean + math.sqrt(sde.sigma(s) ** 2 - zeta**2) * eps, rel=1e-9)
+
+
+@each_sde
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_the_middle_of_2s_lies_on_the_path_of_the_noise(sde, eta):
+    """One step of 3M is 2S: with the noise of its first half in the middle, its error in the variance is O(h³)."""
+    v, score = 0.5, lambda x, t: -x / (0.5 * sde.alpha(t) ** 2 + sde.sigma(t) ** 2)
+    errors = []
+    for h in (0.2, 0.1, 0.05):
+        times = [float(sde.time_at_log_snr(u)) for u in (0.3, 0.3 + 2 * h)]
+
+        def moved(start, draws, times=times):
+            left = [np.full((1, 1), z) for z in draws]
+            [(_, x)] = DPMSolver(3, eta=eta).stage(np.full((1, 1), start), times, score, sde, lambda: left.pop(0))
+            return x.item()
+
+        before, after = (v * sde.alpha(t) ** 2 + sde.sigma(t) ** 2 for t in times)
+        found = moved(1.0, (0, 0)) ** 2 * before + moved(0.0, (1, 0)) ** 2 + moved(0.0, (0, 1)) ** 2
+        errors.append(abs(found - after))
+    orders = [math.log2(a / b) for a, b in zip(errors, errors[1:])]
+    assert min(orders) > 2.6, orders
 
 
 @each_sde
