@@ -1,10 +1,11 @@
 """How far few evaluations come, each solver on its own steps: ``python -m benchmarks.solver_accuracy``.
 
-It prints the tables of docs/solvers.md, line by line, for the deterministic solvers. The data are N(0.5, v) in one dimension (K = 0), or two such
-numbers with correlation 0.9 and one subspace, their mean, used where σ/α is above 3√v (K = 1). On Gaussian data a
-solver is affine, so that the law of its samples is known (`sampled_law`), and so is its distance W₂ from that of
-x(t_min) (K = 0), or from that of a perfect solver (K = 1: the model itself is off there). Distances are in units of
-the data's standard deviation √v; orders are those at which W₂ from the law of a perfect solver falls.
+It prints the tables of docs/solvers.md, line by line, for the deterministic solvers. The data are N(0.5, v) in one
+dimension (K = 0), or two such numbers with correlation 0.9 and one subspace, their mean, used where σ/α is above 3√v
+(K = 1). On Gaussian data a solver is affine, so that the law of its samples is known (`sampled_law`), and so is its
+distance W₂ from that of x(t_min) (K = 0), or from that of a perfect solver (K = 1: the model itself is off there).
+Distances are in units of the data's standard deviation √v; orders are those at which W₂ from the law of a perfect
+solver falls.
 """
 
 from __future__ import annotations
@@ -61,12 +62,9 @@ class Problem:
         again = isinstance(solver, DPMSolver) and solver.order == 3
         return evaluations - (self.K + 1 if again else 0)
 
-    @cache
     def found(self, solver: Solver, evaluations: int) -> Gaussian:
         """The law of what `sample` returns."""
-        process = self.process
-        scores = [self.data.restrict(level).score(self.sde) for level in process.subspaces]
-        return sampled_law(process, scores, solver, self.steps(solver, evaluations))
+        return _found(self, solver, evaluations)
 
     @property
     def exact(self) -> Gaussian:
@@ -90,6 +88,13 @@ class Problem:
         """Between 50 and 200 evaluations, of W₂ from the law of a perfect solver."""
         few, many = (distance(self.found(solver, n), self.perfect) for n in EVALUATIONS[-2:])
         return math.log(few / many) / math.log(self.steps(solver, 200) / self.steps(solver, 50))
+
+
+@cache
+def _found(problem: Problem, solver: Solver, evaluations: int) -> Gaussian:
+    process = problem.process
+    scores = [problem.data.restrict(level).score(problem.sde) for level in process.subspaces]
+    return sampled_law(process, scores, solver, problem.steps(solver, evaluations))
 
 
 def distance(one: Gaussian, other: Gaussian) -> float:

@@ -1,7 +1,7 @@
 """SDEs, subspaces and spacings as plain JSON, so that a checkpoint or a plan says what it belongs to, without pickle.
 
-What can be written: every SDE, subspace and spacing of this package, by the arguments that it was made from, and two that
-were made alike are equal. The matrix of a `Basis`, say, is written as the bytes of its float64 numbers, so that it
+What can be written: every SDE, subspace and spacing of this package, by the arguments that it was made from, and two
+that were made alike are equal. The matrix of a `Basis`, say, is written as the bytes of its float64 numbers, so that it
 comes back exact to the bit.
 """
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..arrays import is_integer, number
 from ..divergence.estimate import DivergenceCurve, check_threshold
@@ -22,7 +22,7 @@ from ..divergence.switching import SwitchTime
 from ..sampling.grids import AlongTimes, checked_spacing
 from ..sdes import IsotropicSDE, OwnSpacing, Spacing
 from ..shown import Shown
-from ..specification import build, specify
+from ..specification import Specified, build, specify
 from ..subspaces import Identity, NestedSubspaces, Subspace
 from .costs import Cost, pixels
 
@@ -81,9 +81,9 @@ class Plan(Shown):
             raise ValueError(f"the times must increase strictly inside ({ends[0]:g}, {ends[-1]:g}), got {self.times}")
 
     def _shown(self) -> Iterable[tuple[str, Any]]:
-        return [
-            (name, getattr(self, name)) for name in ("sde", "subspaces", "times", "cost", "threshold", "divergences")
-        ]
+        steps = [name for name in ("spacing", "grid") if getattr(self, name) is not None]
+        names = ("sde", "subspaces", "times", "cost", "threshold", "divergences", *steps)
+        return [(name, getattr(self, name)) for name in names]
 
     @property
     def cost(self) -> float:
@@ -95,7 +95,7 @@ class Plan(Shown):
         path = Path(path)
         content = {"format": _FORMAT, "cost": self.cost, **vars(self)}
         content |= {"sde": specify(self.sde), "subspaces": specify(self.subspaces)}
-        content["spacing"] = None if self.spacing is None else specify(self.spacing)
+        content["spacing"] = None if self.spacing is None else specify(cast(Specified, self.spacing))
         text, fresh = json.dumps(content, indent=1, allow_nan=False), path.with_name(path.name + ".new")
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_text(text)

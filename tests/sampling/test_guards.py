@@ -44,5 +44,5 @@ def test_a_solver_that_leaves_its_stage_is_named():
 def test_what_is_no_solver_is_refused(solver):
     with pytest.raises(TypeError, match=r"solver takes an object like Heun\(\) or DPMSolver\(order=3\), got"):
         sample(PROCESS, SCORES, 2, solver, 6)
-    with pytest.raises(TypeError, match=r"spacing takes an object like Rho\(\)"):
+    with pytest.raises(TypeError, match=r"`spacing` takes an object like Rho\(\)"):
         sample(PROCESS, SCORES, 2, steps=6, spacing="rho")
