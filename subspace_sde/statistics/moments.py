@@ -181,7 +181,9 @@ def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
     [[1.0, 0.0], [0.0, 0.0]]
     """
     if not callable(make):
-        raise TypeError(f"`make` takes a kind of statistics, `Covariance` say, or a function, got {type(make).__name__}")
+        raise TypeError(
+            f"`make` takes a kind of statistics, `Covariance` say, or a function, got {type(make).__name__}"
+        )
     stream = iter(batches(data))
     first = next(stream, None)
     if first is None:
