@@ -103,7 +103,7 @@ class SubspaceSDE:
         subspaces that are built alike; a ValueError for those of others.
         """
         moments = data if isinstance(data, ComplementMoments) else complement_moments(subspaces, data)
-        if not moments.about(subspaces):
+        if moments.subspaces != subspaces:
             raise ValueError(f"these are the moments of {moments.subspaces!r}, and not of {subspaces!r}")
         return cls(sde, subspaces, times, moments.variances(center), moments.mean if center else None)
 

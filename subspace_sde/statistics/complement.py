@@ -79,10 +79,6 @@ class ComplementMoments(Moments):
         energies = self.result(center)[1:]
         return tuple(float(e) / (s.ambient_dim - s.dim) for e, s in zip(energies, self.subspaces.steps))
 
-    def about(self, subspaces: NestedSubspaces) -> bool:
-        """True if these are the moments of such subspaces: built alike or, where they are a user's own, the same."""
-        return bool(self._about() == ComplementMoments(subspaces)._about())
-
     def _about(self) -> Any:
         return self.shape, [_identity(u) for u in self.subspaces.steps]
 
