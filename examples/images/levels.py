@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from subspace_sde import VE, IsotropicSDE, Subspace
 from subspace_sde.analysis import subspace_named
 from subspace_sde.arrays import Score, expect, positive_integer, sizes
-from subspace_sde.files import strict_json
+from subspace_sde.files import parse_json
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
@@ -164,7 +164,7 @@ class Level:
             raise ValueError(f"{path} holds no level of this example (its format is {metadata.get('format')!r})")
         check_version(path, metadata.get("version"), "remove it and train that level again")
         try:
-            about = expect("level", strict_json(metadata["level"]), dict, "{'name': 'full', ...}")
+            about = expect("level", parse_json(metadata["level"]), dict, "{'name': 'full', ...}")
             if about.pop("data_range") != [0.0, 1.0]:
                 raise ValueError("its data range is not [0, 1]")
             about |= {"sde": build(about["sde"]), "subspace": build(about["subspace"])}

@@ -17,7 +17,7 @@ from typing import Any
 from ..arrays import expect, is_integer
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.switching import SwitchTime
-from ..files import strict_json, whole
+from ..files import parse_json, whole
 from ..sampling.grids import AlongTimes
 from ..sdes import IsotropicSDE
 from ..shown import Shown
@@ -110,7 +110,7 @@ class Plan(Shown):
     def load(cls, path: str | Path) -> Plan:
         """The plan in a file that `save` wrote; a ValueError for any other file, or another version of it."""
         try:
-            content = strict_json(Path(path).read_text(encoding="utf-8"))
+            content = parse_json(Path(path).read_text(encoding="utf-8"))
             _check_format(content)
             cost = content.pop("cost")
             content |= {name: build(content[name]) for name in ("sde", "subspaces")}
