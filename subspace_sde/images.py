@@ -92,8 +92,7 @@ def load(source: str | Path, size: int | None = None, seed: int = 0, skip_bad: b
     skip_bad: leave out what cannot be read as an image, with a warning that counts and names it.
 
     Grey, palette, CMYK and 16-bit images become 8-bit RGB, what is transparent becomes white, an animation gives its
-    first frame, and a camera's orientation tag is followed. Links to folders
-    are followed, each folder read once.
+    first frame, and a camera's orientation tag is followed. Links to folders are followed, each folder read once.
 
     Raises
     ------
@@ -101,13 +100,14 @@ def load(source: str | Path, size: int | None = None, seed: int = 0, skip_bad: b
         be read, images of mixed sizes, fewer than two images, or 16-bit images all of whose pixels lie in the darkest
         quarter of the range, as where a camera's 10, 12 or 14 bits were not scaled: black images nobody asked for.
     """
+    expect("source", source, (str, Path), "'photos' or Path('folder')")
     _check_positive(size=32 if size is None else size)
     if source == "photos":
         return photos(32 if size is None else size, seed=seed)
     if source == "":
         raise ValueError("the source of the images is an empty string: name a folder, a file, a data set or 'photos'")
     try:
-        path = Path(expect("source", source, (str, Path), "'photos' or Path('folder')")).expanduser()
+        path = Path(source).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{source} does not exist: there is no user of that name here") from error
     readers = {".npz": _npz, ".parquet": _parquet}
