@@ -35,7 +35,7 @@ def whole(path: str | Path) -> Iterator[Path]:
         os.replace(fresh, path)
     except OSError as error:
         kept = "; the older file is unharmed" if path.exists() else ""
-        raise type(error)(error.errno, f"{path} could not be written ({error.strerror or error}){kept}") from error
+        raise OSError(f"{path} could not be written ({error.strerror or error}){kept}") from error
     finally:
         if fresh.is_file():
             fresh.unlink()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from subspace_sde import VE, LowPass, NestedSubspaces, Plan
+from subspace_sde import VE, LowPass, NestedSubspaces, Plan, plotting
 from subspace_sde.analysis import analyse, report
 from subspace_sde.files import parse_json, whole
 from subspace_sde.images import Images, save_grid
@@ -19,6 +19,7 @@ WRITERS = {
         "analysis.json",
         lambda path: report.write(FOUND, Images("noise", SMOOTH, SMOOTH[:1]), path.parent),
     ),
+    "a figure": ("power.png", lambda path: plotting.save(plotting.power_spectrum({"x": np.ones(8)}), path)),
     "a grid": ("grid.png", lambda path: save_grid(SMOOTH, path)),
 }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from safetensors.torch import save_file
 from subspace_sde import VE, IsotropicSDE, Subspace
 from subspace_sde.analysis import subspace_named
 from subspace_sde.arrays import Score, expect, positive_integer, sizes
-from subspace_sde.files import parse_json
+from subspace_sde.files import parse_json, whole
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
@@ -124,7 +123,6 @@ class Level:
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write the level as safetensors, whole or not at all: an older file stays until the new one is complete."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         about = {
             "name": self.name,
             "sde": specify(self.sde),
@@ -137,14 +135,12 @@ class Level:
             "recipe": self.recipe,
         }
         tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.network.state_dict().items()}
-        fresh = path.with_name(path.name + ".new")
-        try:
-            save_file(tensors, fresh, metadata={"format": FORMAT, "version": str(VERSION), "level": json.dumps(about)})
-            os.replace(fresh, path)
-        except (OSError, SafetensorError) as error:
-            fresh.unlink(missing_ok=True)
-            kept = "; the older file is unharmed" if path.exists() else ""
-            raise OSError(f"{path} could not be written ({error}){kept}: is the disk full?") from error
+        metadata = {"format": FORMAT, "version": str(VERSION), "level": json.dumps(about)}
+        with whole(path) as fresh:
+            try:
+                save_file(tensors, fresh, metadata=metadata)
+            except SafetensorError as error:
+                raise OSError(f"{error}: is the disk full?") from error
 
     @classmethod
     def load(cls, path: Path, device: str | torch.device = "cpu") -> Level:

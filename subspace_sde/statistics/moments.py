@@ -180,10 +180,6 @@ def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
     >>> accumulate(Covariance, np.asarray([[1.0, 0.0], [3.0, 0.0]])).result().tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
-    if not callable(make):
-        raise TypeError(
-            f"`make` takes a kind of statistics, `Covariance` say, or a function, got {type(make).__name__}"
-        )
     stream = iter(batches(data))
     first = next(stream, None)
     if first is None:
