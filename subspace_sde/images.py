@@ -381,9 +381,9 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
         Image.fromarray(sheet.transpose(1, 2, 0)).save(fresh, format="PNG")
 
 
-def _check_positive(**counts: int) -> None:
+def _check_positive(**counts: Any) -> None:
     for name, value in counts.items():
-        if operator.index(value) < 1:
+        if operator.index(expect(name, value, lambda n: hasattr(n, "__index__"), "the integer 32")) < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 

@@ -189,8 +189,7 @@ def _check(
 ) -> None:
     expect("images", images, Images, "load('photos')")
     expect("names", names, lambda value: isinstance(value, (list, tuple)), "['lowpass:20']")
-    for name, number in (("threshold", threshold), ("price", price)):
-        expect(name, number, Real, "3e-3")
+    expect("price", price, Real, "0.02")
     check_threshold(threshold)
     check_whole(max_levels=max_levels, multiple_of=multiple_of)
     for name, value, least in (("max_levels", max_levels, 0), ("multiple_of", multiple_of, 1), ("price", price, 0)):

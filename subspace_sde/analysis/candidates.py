@@ -72,8 +72,8 @@ def standard(shape: tuple[int, int, int]) -> dict[str, Subspace]:
 def candidate_subspaces(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subspace]:
     """Whatever gives images again, with edges that a network can halve: sizes of `LowPass`, factors, some wavelets."""
     positive_integer("multiple_of", multiple_of)
-    if len(sizes("shape", shape)) != 3:
-        raise ValueError(f"images have shape (3, H, W), got {tuple(shape)}")
+    if len(found_shape := sizes("shape", shape)) != 3:
+        raise ValueError(f"images have shape (3, H, W), got {found_shape}")
     edge, common, names, last = min(shape[1:]), math.gcd(*shape[1:]), [], 0
     for n in range(multiple_of, edge, multiple_of):
         if n >= 1.15 * last:  # between closer ones the cost hardly changes

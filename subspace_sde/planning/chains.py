@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,10 @@ def plan(
     >>> best.subspaces, round(best.cost, 2)
     (NestedSubspaces((16,) ⊃ (7,) ⊃ (1,)), 0.48)
     """
+    expect("subspaces", subspaces, Sequence, "[LowPass((3, 32, 32), 16)]")
+    expect("curves", curves, Sequence, "gaussian_divergence(law, VE(), subspaces)")
+    expect("cost", cost, callable, "pixels")
+    expect("price", price, Real, "0.02")
     if foreign := [u for u in subspaces if not isinstance(u, Subspace)]:
         raise TypeError(f"the candidates are Subspaces, got {type(foreign[0]).__name__}")
     if len(subspaces) != len(curves) or not subspaces:
