@@ -123,10 +123,10 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 def for_any_terminal() -> None:
     """Let standard output and error say in ASCII what they cannot show, rather than end in the middle of a table."""
-    register_error("subspace_sde.in_ascii", _in_ascii)
+    register_error("in ASCII", _in_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="subspace_sde.in_ascii")
+            stream.reconfigure(errors="in ASCII")
 
 
 def main() -> None:
