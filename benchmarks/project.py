@@ -60,7 +60,7 @@ def measure(candidates: dict[str, Operation], x: torch.Tensor) -> dict[str, list
 def processor() -> str:
     """The name of the CPU, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
 

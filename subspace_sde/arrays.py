@@ -64,6 +64,7 @@ def _one_library(*arrays: Any) -> Any:
     for a in arrays:
         if not array_api_compat.is_array_api_obj(a):
             raise TypeError(f"expected an array (numpy, torch, ...), got {type(a).__name__}")
+        check_unmasked(a)
     try:
         return array_api_compat.array_namespace(*arrays)
     except TypeError as error:
@@ -71,6 +72,30 @@ def _one_library(*arrays: Any) -> Any:
         raise TypeError(
             f"arrays of several libraries in one call ({libraries}): convert them to one library first"
         ) from error
+
+
+def check_unmasked(x: Any) -> None:
+    """A TypeError for a masked array of numpy: what its mask hides would count."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("a masked array cannot be used, as what is masked would count: fill it or leave it out first")
+
+
+def real_numbers(x: Any) -> np.ndarray[Any, Any]:
+    """Numbers on the host, as an array of float64: the one given, where it is that already.
+
+    Raises ValueError for complex numbers, strings and other objects, TypeError for masked arrays.
+
+    >>> real_numbers([1, 2])
+    array([1., 2.])
+    """
+    for part in (x, *x) if isinstance(x, (list, tuple)) else (x,):
+        check_unmasked(part)
+    found = np.asarray(x)
+    if found.dtype.kind == "c":
+        raise ValueError(f"expected real numbers, got {found.dtype}: the imaginary part would be lost")
+    if found.dtype.kind in "OSUMm" or found.dtype.names:
+        raise ValueError(f"expected real numbers, got an array of {found.dtype}: convert to floats first")
+    return np.asarray(found, dtype=np.float64)
 
 
 def is_floating(x: Any) -> bool:

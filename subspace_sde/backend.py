@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import array_api_compat
 import numpy as np
 
-from .arrays import on_host
+from .arrays import namespace, on_host, real_numbers
 
 RNG: TypeAlias = Any
 """An integer, a sequence of integers (one a sample), or a generator of the backend."""
@@ -96,12 +96,15 @@ def backend_of(x: Any) -> Backend:
 def host(x: Any) -> np.ndarray[Any, Any]:
     """Numbers, or an array of any library, as an array of numpy's float64.
 
+    Raises ValueError for complex numbers, strings and other objects, TypeError for masked arrays.
+
     >>> host([1, 2])
     array([1., 2.])
     """
     if array_api_compat.is_array_api_obj(x):
+        namespace(x)  # refuses masks
         x = backend_of(x).to_numpy(x)
-    return np.asarray(x, dtype=np.float64)
+    return real_numbers(x)
 
 
 class Constant:

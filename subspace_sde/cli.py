@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import warnings
+from codecs import register_error
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +65,9 @@ def analyse(
     price: Annotated[
         float, typer.Option(help="A further level must save this share of the full model's sampling cost.")
     ] = 0.02,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out what cannot be read as an image, and say how many there were.")
+    ] = False,
 ) -> None:
     """Which subspace suits these images, from which noise level on, and what does it save? Seconds; no network.
 
@@ -87,8 +93,11 @@ def analyse(
     from .images import load
 
     console = Console()
-    with console.status(f"reading {escape(source)}"):
-        images = load(source, size)
+    with console.status(f"reading {escape(source)}"), warnings.catch_warnings(record=True) as found_bad:
+        warnings.simplefilter("always", UserWarning)
+        images = load(source, size, skip_bad=skip_bad)
+    for warning in found_bad:
+        _complain("[bold yellow]warning:[/]", warning.message)
     found = stage(images, level or (), threshold=threshold, max_levels=max_levels, multiple_of=multiple_of, price=price)
     show(as_json(found), console)
     if out is not None:
@@ -97,10 +106,34 @@ def analyse(
         console.print(f"written to {escape(str(out))}: {names}", highlight=False, soft_wrap=not console.is_terminal)
 
 
+def _complain(kind: str, message: object) -> None:
+    Console(stderr=True).print(kind, escape(str(message)), highlight=False, soft_wrap=True)
+
+
+_ASCII = {"α": "alpha", "σ": "sigma", "×": "x", "·": "*", "⊥": "_|_", "√": "sqrt", "‖": "||", "…": "...", "−": "-"}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that a terminal cannot show: a word where there is one, else their number."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lost), error.end
+
+
+def for_any_terminal() -> None:
+    """Let standard output and error say in ASCII what they cannot show, rather than end in the middle of a table."""
+    register_error("in ASCII", _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="in ASCII")
+
+
 def main() -> None:
     """Run the command line; a refusal is one sentence, not a traceback."""
+    for_any_terminal()
     try:
         app()
-    except (ValueError, TypeError, OSError) as error:
-        Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        _complain("[bold red]error:[/]", error)
         sys.exit(1)

@@ -10,6 +10,7 @@ import io
 import operator
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,9 +23,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .arrays import check_unmasked, expect
+from .files import whole
 from .shown import Shown
 
 _FOLDER_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_NAMED = 10  # of the images that cannot be read
+_DARK = 2**14  # 16-bit images that reach no further hold 14 bits or fewer
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _PHOTOGRAPHS = {  # natural colour photographs that ship with the two libraries
     "sklearn": ("datasets/images", "china.jpg flower.jpg"),
@@ -56,6 +61,7 @@ def to_unit(images: Any) -> _Pixels:
     >>> to_unit(np.asarray([0, 255], dtype=np.uint8))
     array([0., 1.], dtype=float32)
     """
+    check_unmasked(images)
     pixels = np.asarray(images)
     if pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8, got {pixels.dtype}")
@@ -67,10 +73,11 @@ def to_unit(images: Any) -> _Pixels:
 def unit_batches(images: _Pixels, size: int = 1024) -> Iterator[_Pixels]:
     """uint8 images as batches in [0, 1], so that a data set is never whole in floating point."""
     _check_positive(size=size)
+    expect("images", images, lambda value: hasattr(value, "__getitem__"), "load('photos').train")
     return (to_unit(images[start : start + size]) for start in range(0, len(images), size))
 
 
-def load(source: str | Path, size: int | None = None, seed: int = 0) -> Images:
+def load(source: str | Path, size: int | None = None, seed: int = 0, skip_bad: bool = False) -> Images:
     """The images that `source` names, a tenth of them (another region of each photograph) held out.
 
     Parameters
@@ -82,32 +89,41 @@ def load(source: str | Path, size: int | None = None, seed: int = 0) -> Images:
     size: the edge of the square to which each image is cropped and scaled; without it images must be of one size
         (and ``photos`` are 32 × 32).
     seed: decides which images are held out, and which crops are cut from the photographs.
+    skip_bad: leave out what cannot be read as an image, with a warning that counts and names it.
 
     Grey, palette, CMYK and 16-bit images become 8-bit RGB, what is transparent becomes white, an animation gives its
-    first frame, and a camera's orientation tag is followed.
+    first frame, and a camera's orientation tag is followed. Links to folders are followed, each folder read once.
 
     Raises
     ------
-    ValueError: nothing there, a file that is no image (its name), images of mixed sizes, fewer than two images.
+    ValueError: nothing there, files that are no images (how many, and the names of the first ten), a folder that cannot
+        be read, images of mixed sizes, fewer than two images, or 16-bit images all of whose pixels lie in the darkest
+        quarter of the range, as where a camera's 10, 12 or 14 bits were not scaled: black images nobody asked for.
     """
+    expect("source", source, (str, Path), "'photos' or Path('folder')")
     _check_positive(size=32 if size is None else size)
     if source == "photos":
         return photos(32 if size is None else size, seed=seed)
     if source == "":
         raise ValueError("the source of the images is an empty string: name a folder, a file, a data set or 'photos'")
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{source} does not exist: there is no user of that name here") from error
     readers = {".npz": _npz, ".parquet": _parquet}
     if path.is_dir():
         found = _folder(path)
     elif path.exists():
         if path.suffix.lower() not in readers:
             raise ValueError(f"{path} is neither a folder of images nor an .npz or .parquet file")
+        if not path.is_file():
+            raise ValueError(f"{path} is no file but a pipe, a socket or a device, which cannot be read as one")
         found = readers[path.suffix.lower()](path)
     elif isinstance(source, Path) or path.suffix[1:].isalpha() or not _HUB_NAME.fullmatch(source):
         raise ValueError(f"{path} does not exist")
     else:
         found = _hub(source)
-    return _split(str(source), found, size, seed)
+    return _split(str(source), found, size, seed, skip_bad)
 
 
 def photos(size: int = 32, train: int = 20_000, held_out: int = 2_000, seed: int = 0) -> Images:
@@ -150,25 +166,52 @@ def _photographs() -> list[Any]:
     return [Image.open(io.BytesIO(file.read_bytes())).convert("RGB") for file in found]
 
 
-def _split(source: str, found: _Found, size: int | None, seed: int) -> Images:
+def _split(source: str, found: _Found, size: int | None, seed: int, skip_bad: bool = False) -> Images:
     """Each image goes straight to its place in one array, the held-out ones in front: nothing is held twice."""
     count, pictures = found
-    if count < 2:
-        raise ValueError(f"{source} holds {count} of the two images that are needed: one to train, one held out")
+    _check_enough(source, count)
     places = np.argsort(np.random.default_rng(seed).permutation(count))
-    images = np.empty((count, 3, 0, 0), dtype=np.uint8)
+    images, read = np.empty((count, 3, 0, 0), dtype=np.uint8), np.zeros(count, dtype=bool)
+    refusals: list[str] = []
+    brightest: list[int] = []
     for i, (name, open_picture) in enumerate(pictures):
-        pixels = _decode(name, open_picture, size)
-        if i == 0:
+        try:
+            pixels, bright = _decode(name, open_picture, size)
+        except ValueError as error:
+            refusals = [*refusals, name if refusals else str(error)][:_NAMED]
+            continue
+        if not read.any():
             images = np.empty((count, *pixels.shape), dtype=np.uint8)
+        brightest = [max([bright, *brightest])] if bright is not None else brightest
         (_, h, w), (_, _, first_h, first_w) = pixels.shape, images.shape
         if (h, w) != (first_h, first_w):
             kinds = f"{name} is {w} x {h}, the first {first_w} x {first_h}"
             mend = "give a size (--size on the command line) and all are cropped and scaled to it"
             raise ValueError(f"images of mixed sizes: {kinds}; {mend}")
-        images[places[i]] = pixels
+        images[places[i]], read[places[i]] = pixels, True
+    if left_out := count - int(read.sum()):
+        more = [f"{left_out - _NAMED} more"] if left_out > _NAMED else []
+        others = f"; nor can {', '.join([*refusals[1:], *more])}, {left_out} of {count} in all" if left_out > 1 else ""
+        if not skip_bad:
+            raise ValueError(f"{refusals[0]}{others}; skip_bad (--skip-bad on the command line) goes on without")
+        warnings.warn(f"left out: {refusals[0]}{others or f', 1 of {count}'}", stacklevel=3)
+        for place, found_at in enumerate(np.flatnonzero(read)):
+            images[place] = images[found_at]
+        count -= left_out
+        images = images[:count]
+        _check_enough(source, count)
+    if brightest and brightest[0] < _DARK:
+        raise ValueError(
+            f"the 16-bit images of {source} are nowhere brighter than {brightest[0]} of 65535, as where 10, 12 or 14 "
+            "bits were not scaled, and would be nearly black: scale them to the whole range first"
+        )
     held = max(1, min(count // 10, 10_000))
     return Images(source, images[held:], images[:held])
+
+
+def _check_enough(source: str, count: int) -> None:
+    if count < 2:
+        raise ValueError(f"{source} holds {count} of the two images that are needed: one to train, one held out")
 
 
 @contextmanager
@@ -181,23 +224,47 @@ def _refusing(sentence: str) -> Iterator[None]:
         raise ValueError(f"{sentence} ({(text or type(error).__name__).splitlines()[0]})") from error
 
 
-def _decode(name: str, open_picture: Callable[[], Any], size: int | None) -> _Pixels:
+def _decode(name: str, open_picture: Callable[[], Any], size: int | None) -> tuple[_Pixels, int | None]:
+    """The pixels, and of an image of 16 bits the brightest there."""
     with _refusing(f"{name} cannot be read as an image"):
         if (picture := open_picture()) is None:
             raise ValueError("it is empty")
         with picture:
             if size is not None:
                 picture.draft(None, (8 * size, 8 * size))  # a JPEG far larger is decoded at a fraction of its size
+            raw = str([tile.args for tile in getattr(picture, "tile", ())])  # how the file holds them
             ImageOps.exif_transpose(picture, in_place=True)
-            rgb = _rgb(picture)
+            bright = None if "I;12" in raw else _brightest(picture, raw)
+            rgb = _rgb(picture, raw)
             if size is not None and rgb.size != (size, size):
                 rgb = ImageOps.fit(rgb, (size, size))  # the largest central square, scaled
-            return np.asarray(rgb).transpose(2, 0, 1)
+            return np.asarray(rgb).transpose(2, 0, 1), bright
 
 
-def _rgb(picture: Any) -> Any:
+def _brightest(picture: Any, raw: str) -> int | None:
+    """Of a picture of 16 bits; Pillow keeps all of them for grey alone, and the upper eight for colours."""
+    if picture.mode.startswith("I;16"):
+        return int(_wide(picture).max())
+    if ";16" in raw and picture.mode in {"RGB", "RGBA"}:
+        return 256 * int(max(high for _, high in picture.getextrema()[:3])) + 255
+    return None
+
+
+def _wide(picture: Any) -> _Pixels:
+    """The numbers of a grey picture of 16 bits, with white the highest."""
+    pixels, white_is_zero = np.asarray(picture), getattr(picture, "tag_v2", {}).get(262) == 0
+    return 65535 - pixels if white_is_zero else pixels
+
+
+def _rgb(picture: Any, raw: str) -> Any:
+    clear = picture.info.get("transparency")
     if picture.mode.startswith("I;16"):  # convert() would clip these at 255
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        grey = (_wide(picture) >> (4 if "I;12" in raw else 8)).astype(np.uint8)
+        if clear is not None:
+            grey[np.asarray(picture) == clear] = 255
+        picture = Image.fromarray(grey)
+    elif ";16" in raw and isinstance(clear, tuple):
+        picture.info["transparency"] = tuple(value >> 8 for value in clear)
     if picture.mode in {"I", "F"}:
         raise ValueError(f"pixels of mode {picture.mode} have no known range")
     if picture.mode in {"LA", "PA", "RGBA", "RGBa"} or "transparency" in picture.info:
@@ -207,11 +274,25 @@ def _rgb(picture: Any) -> Any:
 
 
 def _folder(path: Path) -> _Found:
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _FOLDER_SUFFIXES and not file.is_dir())
-    found = [file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    def refuse(error: OSError) -> None:
+        raise ValueError(f"the folder {error.filename} cannot be read ({error.strerror}): its images would be missing")
+
+    found, seen = [], set()
+    for folder, folders, names in os.walk(path, onerror=refuse, followlinks=True):
+        again = os.path.realpath(folder) in seen  # by way of a link
+        seen.add(os.path.realpath(folder))
+        folders[:] = [] if again else sorted(name for name in folders if not name.startswith("."))
+        visible = [] if again else [Path(folder, name) for name in names if not name.startswith(".")]
+        found += [file for file in visible if file.suffix.lower() in _FOLDER_SUFFIXES]
     if not found:
         raise ValueError(f"the folder {path} holds no images ({', '.join(sorted(_FOLDER_SUFFIXES))})")
-    return len(found), ((str(file), partial(Image.open, file)) for file in found)
+    return len(found), ((str(file), partial(_open, file)) for file in sorted(found))
+
+
+def _open(file: Path) -> Any:
+    if file.exists() and not file.is_file():
+        raise ValueError("it is a pipe, a socket or a device")
+    return Image.open(file)
 
 
 def _npz(path: Path) -> _Found:
@@ -237,6 +318,8 @@ def _npz(path: Path) -> _Found:
             seen.append(f"{key} {images.shape}")
         else:
             raise ValueError(f"no array of shape (N, H, W, 3) or (N, 3, H, W), but {', '.join(seen[:8]) or 'nothing'}")
+        if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+            raise ValueError(f"pixels must be uint8, or floats in [0, 1] without NaN; these are {images.dtype}")
     images = images if images.shape[3] == 3 else images.transpose(0, 2, 3, 1)
     return len(images), ((f"image {i} of {path}", partial(picture, image)) for i, image in enumerate(images))
 
@@ -278,7 +361,8 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
     The file appears under its name when it is whole. A ValueError for no images, another shape or dtype, or NaN.
     """
     _check_positive(columns=columns, zoom=zoom)
-    pixels, path = np.asarray(images), Path(path)
+    check_unmasked(images)
+    pixels, path = np.asarray(images), Path(expect("path", path, (str, Path), "'grid.png'"))
     if path.suffix.lower() != ".png":
         raise ValueError(f"a grid is written as PNG: {path} must end in .png")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
@@ -293,17 +377,13 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
         top, left = (i // columns) * (h + 1) + 1, (i % columns) * (w + 1) + 1
         sheet[:, top : top + h, left : left + w] = image
     sheet = sheet.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    fresh = path.with_name(path.name + ".new")
-    try:
+    with whole(path) as fresh:
         Image.fromarray(sheet.transpose(1, 2, 0)).save(fresh, format="PNG")
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
-def _check_positive(**counts: int) -> None:
+def _check_positive(**counts: Any) -> None:
     for name, value in counts.items():
-        if operator.index(value) < 1:
+        if operator.index(expect(name, value, lambda n: hasattr(n, "__index__"), "the integer 32")) < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 

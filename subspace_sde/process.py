@@ -100,11 +100,12 @@ class SubspaceSDE:
     ) -> SubspaceSDE:
         """The process whose complement variances (and mean, with `center`) are those of `data`.
 
-        `data` is an array (N, *ambient_shape), any iterable of batches (read once), or `ComplementMoments` of them.
+        `data` is an array (N, *ambient_shape), any iterable of batches (read once), or `ComplementMoments` of them, for
+        subspaces that are built alike; a ValueError for those of others.
         """
         moments = data if isinstance(data, ComplementMoments) else complement_moments(subspaces, data)
-        if moments.subspaces is not subspaces:
-            raise ValueError(f"these are the moments of {moments.subspaces!r}, another object than {subspaces!r}")
+        if moments.subspaces != subspaces:
+            raise ValueError(f"these are the moments of {moments.subspaces!r}, and not of {subspaces!r}")
         return cls(sde, subspaces, times, moments.variances(center), moments.mean if center else None)
 
     # -- forwards -------------------------------------------------------------------------------------------------

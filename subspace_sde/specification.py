@@ -71,7 +71,14 @@ def _array(shape: list[int], float64: str) -> np.ndarray[Any, Any]:
     return np.frombuffer(content, _LITTLE_ENDIAN).reshape(expected).astype(np.float64)
 
 
-_KNOWN: dict[str, Callable[..., Any]] = {"array": _array, "mapping": lambda items: dict(items)}
+def _mapping(items: list[Any]) -> dict[Any, Any]:
+    found = dict(items)
+    if len(found) < len(items):
+        raise ValueError("a mapping gives one of its keys twice")
+    return found
+
+
+_KNOWN: dict[str, Callable[..., Any]] = {"array": _array, "mapping": _mapping}
 
 
 def register(kind: _Kind) -> _Kind:
@@ -112,7 +119,7 @@ def _plain(value: Any) -> Any:
 def build(specification: dict[str, Any]) -> Any:
     """The object that `specify` described.
 
-    Raises ValueError for a kind that this package does not know, or arguments that do not fit it.
+    Raises ValueError for a kind that this package does not know, or arguments that do not fit it: too large, too deep.
 
     >>> from subspace_sde import LowPass
     >>> build(specify(LowPass((3, 32, 32), 20))).shape
@@ -132,5 +139,7 @@ def build(specification: dict[str, Any]) -> Any:
 
     try:
         return _KNOWN[kind](**{k: built(v) for k, v in arguments.items()})
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"a specification of kind {kind!r} does not fit: {error}") from error
+    except RecursionError as error:
+        raise ValueError("a specification is nested too deeply") from error
+    except (TypeError, AttributeError, LookupError, ArithmeticError, MemoryError) as error:
+        raise ValueError(f"a specification of kind {kind!r} does not fit: {error or type(error).__name__}") from error

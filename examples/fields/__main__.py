@@ -53,7 +53,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     draw(found, out / "fields.png")
     seconds = time.perf_counter() - started
-    (out / "fields.json").write_text(json.dumps({**settings, **_record(found), "seconds": seconds}, indent=1) + "\n")
+    content = {**settings, **_record(found), "seconds": seconds}
+    (out / "fields.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     typer.echo(table(found))
     typer.echo(f"{seconds:.0f} s in all; see {out / 'fields.png'} and {out / 'fields.json'}")
 

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from subspace_sde.cli import for_any_terminal
+
 from .options import (
     Batch,
     Channels,
@@ -357,6 +359,7 @@ def interpolate(
 
 def main() -> None:
     """Run the command line; a refusal is one sentence, not a traceback."""
+    for_any_terminal()
     try:
         app()
     except (ValueError, TypeError, OSError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from subspace_sde import VE, IsotropicSDE, Subspace
 from subspace_sde.analysis import subspace_named
-from subspace_sde.arrays import Score
+from subspace_sde.arrays import Score, expect, positive_integer, sizes
+from subspace_sde.files import parse_json, whole
 from subspace_sde.scores import from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
@@ -97,6 +98,18 @@ class Level:
     recipe: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
 
+    def __post_init__(self) -> None:
+        expect("sde", self.sde, IsotropicSDE, "VE()")
+        expect("subspace", self.subspace, Subspace, "LowPass((3, 32, 32), 20)")
+        for name, value in (("mean", self.mean), ("sigma_data", self.sigma_data)):
+            if not math.isfinite(expect(name, value, (int, float), "0.5")):
+                raise ValueError(f"{name} is a finite number, got {value}")
+        if not self.sigma_data > 0:
+            raise ValueError(f"sigma_data is positive, got {self.sigma_data}")
+        self.channels, self.layers = sizes("channels", self.channels), positive_integer("layers", self.layers)
+        if self.subspace != subspace_named(self.name, self.subspace.ambient_shape):
+            raise ValueError(f"{self.name} is another subspace than {self.subspace!r}")
+
     @property
     def score(self) -> Score:
         """s_k(x, t), with x of shape (batch, *subspace.shape)."""
@@ -110,7 +123,6 @@ class Level:
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write the level as safetensors, whole or not at all: an older file stays until the new one is complete."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         about = {
             "name": self.name,
             "sde": specify(self.sde),
@@ -123,14 +135,12 @@ class Level:
             "recipe": self.recipe,
         }
         tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.network.state_dict().items()}
-        fresh = path.with_name(path.name + ".new")
-        try:
-            save_file(tensors, fresh, metadata={"format": FORMAT, "version": str(VERSION), "level": json.dumps(about)})
-            os.replace(fresh, path)
-        except (OSError, SafetensorError) as error:
-            fresh.unlink(missing_ok=True)
-            kept = "; the older file is unharmed" if path.exists() else ""
-            raise OSError(f"{path} could not be written ({error}){kept}: is the disk full?") from error
+        metadata = {"format": FORMAT, "version": str(VERSION), "level": json.dumps(about)}
+        with whole(path) as fresh:
+            try:
+                save_file(tensors, fresh, metadata=metadata)
+            except SafetensorError as error:
+                raise OSError(f"{error}: is the disk full?") from error
 
     @classmethod
     def load(cls, path: Path, device: str | torch.device = "cpu") -> Level:
@@ -150,18 +160,22 @@ class Level:
             raise ValueError(f"{path} holds no level of this example (its format is {metadata.get('format')!r})")
         check_version(path, metadata.get("version"), "remove it and train that level again")
         try:
-            about = json.loads(metadata["level"])
+            about = expect("level", parse_json(metadata["level"]), dict, "{'name': 'full', ...}")
             if about.pop("data_range") != [0.0, 1.0]:
                 raise ValueError("its data range is not [0, 1]")
             about |= {"sde": build(about["sde"]), "subspace": build(about["subspace"])}
-            about["channels"] = tuple(about["channels"])
-            network = unet(about["subspace"].shape, about["channels"], about["layers"])
-            network.load_state_dict({k: v.float() for k, v in weights.items()})
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-            level = cls(**about, network=network, digest=digest)
+            level = cls(**about, network=torch.nn.Identity(), digest=digest)  # checks, before a network is built
+            widest = max((n for w in weights.values() for n in w.shape), default=0)
+            if max(level.layers, len(level.channels)) > len(weights) or max(level.channels) > widest:
+                raise ValueError("its weights are those of a smaller network")
+            if not all(torch.isfinite(w).all() for w in weights.values()):
+                raise ValueError("its weights hold NaN or infinity")
+            level.network = unet(level.subspace.shape, level.channels, level.layers)
+            level.network.load_state_dict({k: v.float() for k, v in weights.items()})
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise ValueError(f"{path} does not fit the level that it describes: {error}") from error
-        network.eval().requires_grad_(False).to(device)
+        level.network.eval().requires_grad_(False).to(device)
         return level
 
 

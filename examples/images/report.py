@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from subspace_sde.files import whole
 from subspace_sde.images import Images, save_grid, to_unit
 
 from .divergences import plot_divergence
@@ -71,16 +71,15 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
         interpolation=_application(out, "interpolate", images),
     )
     path = out / "report.html"
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(html)
-    os.replace(fresh, path)
+    with whole(path) as fresh:
+        fresh.write_text(html, encoding="utf-8")
     return path
 
 
 def _application(out: Path, command: str, images: Images) -> Any:
     """What a command that puts the levels to use found on these images, or None."""
     path = out / f"{command}.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found if found.get("data") == fingerprint(images) else None
 
 

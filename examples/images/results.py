@@ -7,34 +7,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from subspace_sde.files import whole
 from subspace_sde.images import Images
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps(content, indent=1))
-    os.replace(fresh, path)
+    text = json.dumps(content, indent=1)
+    with whole(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path, stage: str) -> Any:
     """What a stage wrote, or a ValueError that says to run it first."""
     if not path.exists():
         raise ValueError(f"{path} is missing: run `python -m examples.images {stage}` with the same --out first")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def found_again(path: Path, inputs: dict[str, Any]) -> Any:
     """What a stage wrote when it was made from the same `inputs`, or None."""
-    content = json.loads(path.read_text()) if path.exists() else {}
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return content if content.get("inputs") == json.loads(json.dumps(inputs)) else None
 
 
@@ -42,10 +41,8 @@ def kept(file: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The arrays in `file`; where it is missing they are computed, and written whole or not at all."""
     if not file.exists():
         arrays = compute()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_name(file.stem + ".new.npz")
-        np.savez(fresh, **arrays)
-        os.replace(fresh, file)
+        with whole(file) as fresh, fresh.open("wb") as stream:
+            np.savez(stream, **arrays)
     with np.load(file) as found:
         return dict(found)
 

@@ -93,7 +93,7 @@ def draw(
     kept = folder_of(settings, out)
     if not (kept / "per-call.json").exists():
         write_json(kept / "per-call.json", seconds_per_evaluation(scores, shapes, chunk, device))
-    per_call = json.loads((kept / "per-call.json").read_text())
+    per_call = json.loads((kept / "per-call.json").read_text(encoding="utf-8"))
     spent, starts = 0.0, list(range(0, num, chunk))
     grids = {p: [len(t) - 1 for t in stage_times(process, steps)] for p, process in processes.items()}
     with tqdm(total=sum(sum(g) for g in grids.values()) * len(starts), desc="sample", unit="step") as bar:

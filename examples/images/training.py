@@ -274,7 +274,7 @@ class _Progress:
             return cls(asked, commit=commit())
         mend = f"give another --out, or remove {state} to train this level from its beginning"
         try:
-            content = dict(json.loads(file.read_text()))
+            content = dict(json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{file} is no state of training ({error}): {mend}") from error
         check_version(file, content.pop("version", None), mend)
@@ -296,7 +296,7 @@ def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, a
         if accelerator.is_main_process:
             # not through Accelerate's own checkpoints of custom objects, which are pickled
             save_file({str(i): p for i, p in enumerate(average.shadow_params)}, fresh / "average.safetensors")
-            (fresh / "progress.json").write_text(json.dumps({"version": VERSION, **asdict(progress)}))
+            (fresh / "progress.json").write_text(json.dumps({"version": VERSION, **asdict(progress)}), encoding="utf-8")
             shutil.rmtree(older, ignore_errors=True)
             if state.exists():
                 os.replace(state, older)

@@ -48,7 +48,8 @@ def main(
     draw(found, out / "synthetic.png")
     seconds = time.perf_counter() - started
     settings = {"seed": seed, "num": num, "steps": steps, "threshold": threshold, "learn": learn}
-    (out / "synthetic.json").write_text(json.dumps({**settings, **_record(found), "seconds": seconds}, indent=1) + "\n")
+    content = {**settings, **_record(found), "seconds": seconds}
+    (out / "synthetic.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     typer.echo(table(found))
     typer.echo(f"{seconds:.1f} s in all; see {out / 'synthetic.png'} and {out / 'synthetic.json'}")
 

@@ -125,7 +125,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     draw(points, threshold, out / "solvers.png")
     content = {"threshold": threshold, "points": [asdict(p) for p in points]}
-    (out / "solvers.json").write_text(json.dumps(content, indent=1) + "\n")
+    (out / "solvers.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     typer.echo(table(points))
     typer.echo(f"{time.perf_counter() - started:.1f} s in all; see {out / 'solvers.png'} and {out / 'solvers.json'}")
 

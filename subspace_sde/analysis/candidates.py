@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..arrays import expect, positive_integer, sizes
 from ..subspaces import Downsampling, Identity, LowPass, Subspace, Wavelet
 
 WAVELETS = ("db2", "sym4", "coif2")
@@ -20,9 +21,11 @@ def subspace_named(name: str, shape: Sequence[int]) -> Subspace:
     >>> subspace_named("lowpass:20", (3, 32, 48)).shape
     (3, 20, 30)
     """
+    expect("name", name, str, "'lowpass:20'")
+    shape = sizes("shape", shape)
     if name == "full":
         return Identity(shape)
-    (kind, _, number), edges = name.partition(":"), tuple(shape)[-2:]
+    (kind, _, number), edges = name.partition(":"), shape[-2:]
     edge, short = int(number) if number.isdecimal() else 0, min(edges)
     if edge < 1 or (kind not in ("lowpass", "downsampling") and not _is_wavelet(kind)):
         raise ValueError(f"unknown level {name!r}: write full, lowpass:20, downsampling:16 or db2:16, say")
@@ -68,6 +71,9 @@ def standard(shape: tuple[int, int, int]) -> dict[str, Subspace]:
 
 def candidate_subspaces(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subspace]:
     """Whatever gives images again, with edges that a network can halve: sizes of `LowPass`, factors, some wavelets."""
+    positive_integer("multiple_of", multiple_of)
+    if len(found_shape := sizes("shape", shape)) != 3:
+        raise ValueError(f"images have shape (3, H, W), got {found_shape}")
     edge, common, names, last = min(shape[1:]), math.gcd(*shape[1:]), [], 0
     for n in range(multiple_of, edge, multiple_of):
         if n >= 1.15 * last:  # between closer ones the cost hardly changes

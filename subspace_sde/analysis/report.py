@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import whole
 from ..images import Images, to_unit
 from .analyse_data import Analysis
 
@@ -101,6 +101,13 @@ def _size(shape: list[int]) -> str:
     return "×".join(str(n) for n in shape)
 
 
+def _label(name: str) -> str:
+    """A name as matplotlib shows it letter by letter: no formula, nothing hidden, no byte that is no character."""
+    name = name.encode("utf-8", "backslashreplace").decode()
+    shown = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
+
+
 def draw(found: Analysis, images: Images, out: Path) -> list[str]:
     """The pictures, as PNG files in `out`, each whole or not at all; returns their names."""
     from .. import plotting
@@ -115,7 +122,7 @@ def draw(found: Analysis, images: Images, out: Path) -> list[str]:
         "gaussian-divergence": plotting.divergence_curves(curves, found.threshold),
         "plan": plotting.plan_bar(found.plan),
         "projections": plotting.projections(few, kinds),
-        "power": plotting.power_spectrum({found.data: found.power}),
+        "power": plotting.power_spectrum({_label(found.data): found.power}),
     }
     if (principal := subspaces.get(f"pca{half}")) is not None:
         figures["basis"] = plotting.basis_vectors(principal)
@@ -127,17 +134,20 @@ def draw(found: Analysis, images: Images, out: Path) -> list[str]:
 
 
 def write(found: Analysis, images: Images, out: Path, **about: Any) -> dict[str, Any]:
-    """The pictures, ``plan.json`` and, when all else is there, ``analysis.json``: what `as_json` gives and `about`.
+    """``plan.json``, ``analysis.json`` (what `as_json` gives, and `about`) and the pictures.
 
-    Each file is whole or not at all. Returns what ``analysis.json`` holds.
+    Each file is whole or not at all. The numbers are there before anything is drawn; only when all pictures are,
+    ``analysis.json`` names them, and holds `about`. Returns what it holds.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    content = {**about, **as_json(found), "pictures": draw(found, images, out)}
+    content = {**as_json(found), "pictures": []}
     found.plan.save(out / "plan.json")
-    fresh = out / "analysis.json.new"
-    try:
-        fresh.write_text(json.dumps(content, indent=1))
-        os.replace(fresh, out / "analysis.json")
-    finally:
-        fresh.unlink(missing_ok=True)
+    _save(content, out / "analysis.json")
+    content = {**about, **content, "pictures": draw(found, images, out)}
+    _save(content, out / "analysis.json")
     return content
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    text = json.dumps(content, indent=1)
+    with whole(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")

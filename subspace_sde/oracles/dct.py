@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.fft import dct
 
+from ..backend import host
 from ..subspaces import Separable, Subspace
 from .gaussian import Diagonalised, Gaussian
 
@@ -27,7 +28,7 @@ class DCTGaussian(Diagonalised):
     """
 
     def __init__(self, mean: Any, power: Any) -> None:
-        mean, power = np.asarray(mean, dtype=np.float64), np.asarray(power, dtype=np.float64)
+        mean, power = host(mean), host(power)
         if mean.shape != power.shape:
             raise ValueError(f"the mean has shape {mean.shape}, the power {power.shape}: they must agree")
         super().__init__(mean, power, dct_basis(mean.shape))

@@ -10,7 +10,7 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import over
-from ..backend import Constant
+from ..backend import Constant, host
 from ..sdes import IsotropicSDE
 from ..subspaces import Basis, Identity, Subspace
 from .base import KnownScore, Oracle
@@ -23,7 +23,7 @@ class Normal(Oracle):
     """N(mean, C) with C in any form that can be applied to a vector: what all Gaussians share."""
 
     def __init__(self, mean: Any) -> None:
-        self.mean = np.array(mean, dtype=np.float64)
+        self.mean = host(mean)
         self.shape = tuple(self.mean.shape)
         self._mean = Constant(self.mean)
 
@@ -138,7 +138,7 @@ class Gaussian(Diagonalised):
     """
 
     def __init__(self, mean: Any, covariance: Any, tolerance: float = 1e-10) -> None:
-        mean, self.covariance = np.asarray(mean, dtype=np.float64), np.array(covariance, dtype=np.float64)
+        mean, self.covariance = host(mean), host(covariance)
         d = mean.size
         if self.covariance.shape != (d, d):
             raise ValueError(

@@ -14,7 +14,7 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import over
-from ..backend import Constant
+from ..backend import Constant, host
 from ..sdes import IsotropicSDE
 from ..subspaces import Identity, Subspace
 from .gaussian import Gaussian, Normal
@@ -42,7 +42,7 @@ class LowRankGaussian(Normal):
 
     def __init__(self, mean: Any, factors: Any, diagonal: Any) -> None:
         super().__init__(mean)
-        self.factors, diagonal = np.array(factors, dtype=np.float64), np.asarray(diagonal, dtype=np.float64)
+        self.factors, diagonal = host(factors), host(diagonal)
         if self.factors.ndim != 2 or self.factors.shape[0] != self.mean.size:
             raise ValueError(
                 f"a mean with {self.mean.size} numbers needs factors of shape ({self.mean.size}, r), "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from ..arrays import is_integer, number
+from ..arrays import expect, is_integer, number
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.switching import SwitchTime
+from ..files import parse_json, whole
 from ..sampling.grids import AlongTimes, checked_spacing
 from ..sdes import IsotropicSDE, OwnSpacing, Spacing
 from ..shown import Shown
@@ -26,7 +26,8 @@ from ..specification import Specified, build, specify
 from ..subspaces import Identity, NestedSubspaces, Subspace
 from .costs import Cost, pixels
 
-_FORMAT = "subspace_sde plan 1"
+_FORMAT, _VERSION = "subspace_sde plan", 1  # what `specify` writes belongs to it
+_ROUNDING = 1e-6  # of a divergence that was interpolated at its threshold, relative
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +61,11 @@ class Plan(Shown):
     grid: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        expect("sde", self.sde, IsotropicSDE, "VE()")
+        expect("subspaces", self.subspaces, NestedSubspaces, "NestedSubspaces([U_1])")
+        for name in ("times", "shares", "costs", "divergences", "injections", "chosen"):
+            if (value := getattr(self, name)) is not None or name not in ("injections", "chosen"):
+                object.__setattr__(self, name, tuple(expect(name, value, (tuple, list), "(0.3, 0.6)")))
         levels = len(self.subspaces)
         per_level, per_jump = [self.shares, self.costs], [self.times, self.divergences]
         per_jump += [v for v in (self.injections, self.chosen) if v is not None]
@@ -71,6 +77,10 @@ class Plan(Shown):
             raise ValueError(f"the threshold is a positive number, got {self.threshold!r}")
         if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6 or min(self.costs) <= 0:
             raise ValueError("shares are not negative and sum to 1, and costs are positive")
+        if self.costs[0] != 1:
+            raise ValueError(f"costs are relative to the full model's, which is 1 and comes first, got {self.costs[0]}")
+        if (most := max(self.divergences, default=0.0)) > self.threshold * (1 + _ROUNDING):
+            raise ValueError(f"a divergence of {most:g} lies above the threshold {self.threshold:g}")
         if min((*self.divergences, *(self.injections or ())), default=0) < 0:
             raise ValueError("a divergence is not negative")
         if not all(is_integer(i) and i >= 0 for i in self.chosen or ()):
@@ -91,32 +101,34 @@ class Plan(Shown):
         return sum(share * cost for share, cost in zip(self.shares, self.costs))
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON, whole or not at all; a TypeError for a subspace or a spacing of another package."""
-        path = Path(path)
-        content = {"format": _FORMAT, "cost": self.cost, **vars(self)}
+        """Write the plan as JSON, whole or not at all; the file carries the version of its format.
+
+        Raises TypeError for a subspace or a spacing of another package, OSError where the file cannot be written.
+        """
+        content = {"format": _FORMAT, "version": _VERSION, "cost": self.cost, **vars(self)}
         content |= {"sde": specify(self.sde), "subspaces": specify(self.subspaces)}
         content["spacing"] = None if self.spacing is None else specify(cast(Specified, self.spacing))
-        text, fresh = json.dumps(content, indent=1, allow_nan=False), path.with_name(path.name + ".new")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text)
-        os.replace(fresh, path)
+        text = json.dumps(content, indent=1, allow_nan=False)
+        with whole(path) as fresh:
+            fresh.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """The plan in a file that `save` wrote; a ValueError for any other file."""
+        """The plan in a file that `save` wrote; a ValueError for any other file, or another version of it."""
         try:
-            content = json.loads(Path(path).read_text())
-            if content.pop("format") != _FORMAT:
-                raise ValueError("it says so itself")
+            content = parse_json(Path(path).read_text(encoding="utf-8"))
+            _check_format(content)
             cost = content.pop("cost")
-            built = [name for name in ("sde", "subspaces", "spacing") if content.get(name) is not None]
+            built = ["sde", "subspaces"] + (["spacing"] if content.get("spacing") is not None else [])
             content |= {name: build(content[name]) for name in built}
             found: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
             plan = cls(**found)
             if not (_is_number(cost) and math.isclose(cost, plan.cost, rel_tol=1e-9)):
                 raise ValueError(f"its cost is {cost!r}, but its shares and costs make {plan.cost!r}")
             return plan
-        except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError) as error:
+        except KeyError as error:
+            raise ValueError(f"{path} holds no plan of subspace_sde: it lacks {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} holds no plan of subspace_sde: {error}") from error
 
 
@@ -163,6 +175,9 @@ def plan(
     >>> best.subspaces, round(best.cost, 2)
     (NestedSubspaces((16,) ⊃ (7,) ⊃ (1,)), 0.48)
     """
+    expect("subspaces", subspaces, Sequence, "[LowPass((3, 32, 32), 16)]")
+    expect("curves", curves, Sequence, "gaussian_divergence(law, VE(), subspaces)")
+    expect("cost", cost, callable, "pixels")
     if foreign := [u for u in subspaces if not isinstance(u, Subspace)]:
         raise TypeError(f"the candidates are Subspaces, got {type(foreign[0]).__name__}")
     if len(subspaces) != len(curves) or not subspaces:
@@ -277,10 +292,28 @@ def _made(
         tuple(b - a for a, b in zip(ends, ends[1:])),
         (1.0, *(costs[i] for i in chain)),
         float(threshold),
-        tuple(curves[i].at(times[i]) for i in chain),
+        # a switch time is known better than the single values of its curve, which scatter about the threshold
+        tuple(min(curves[i].at(times[i]), threshold) for i in chain),
         injections,
         tuple(chain),
     )
+
+
+def _check_format(content: Any) -> None:
+    """A ValueError unless the content of a file says that it is a plan, of the version that is read."""
+    name = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(name, str) or not name.startswith(_FORMAT):
+        raise ValueError(f"it does not say that its format is {_FORMAT!r}")
+    version = content.pop("version", None)
+    if content.pop("format") != _FORMAT or version is None:
+        raise ValueError(
+            f"it carries no version of the format, and only version {_VERSION} is read: make the plan anew"
+        )
+    if not is_integer(version) or version != _VERSION:
+        raise ValueError(
+            f"its format is version {version!r}, and this subspace_sde reads version {_VERSION}: "
+            f"take the subspace_sde that wrote it, or make the plan anew"
+        )
 
 
 def check_whole(**numbers: Any) -> None:

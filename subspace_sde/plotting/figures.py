@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..files import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +42,8 @@ def save(figure: Figure, path: str | Path, dpi: float = 120) -> None:
         raise ValueError(f"a figure is written as {', '.join(_SUFFIXES)}, got {path.name}")
     if not 0 < dpi < math.inf:
         raise ValueError(f"dpi must be positive, got {dpi}")
-    fresh = path.with_name(path.name + ".new")
-    try:
+    with whole(path) as fresh:
         figure.savefig(fresh, dpi=dpi, format=path.suffix[1:].lower())
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def new_figure(size: tuple[float, float]) -> Figure:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..arrays import expect
 from ..specification import specify
 from ..subspaces import NestedSubspaces, Subspace
 from .moments import Moments, accumulate, as_float64
@@ -22,7 +23,8 @@ class ComplementEnergies(Moments):
     """
 
     def __init__(self, subspaces: Sequence[Subspace]) -> None:
-        self.subspaces = tuple(subspaces)
+        expect("subspaces", subspaces, (Sequence, NestedSubspaces), "[Downsampling((3, 32, 32), 2)]")
+        self.subspaces = tuple(expect("subspaces", u, Subspace, "Downsampling((3, 32, 32), 2)") for u in subspaces)
         spaces = {u.ambient_shape for u in self.subspaces}
         if len(spaces) != 1:
             raise ValueError(f"give subspaces of one space, at least one; got those of {len(spaces)}")
@@ -57,6 +59,7 @@ class ComplementMoments(Moments):
     """
 
     def __init__(self, subspaces: NestedSubspaces) -> None:
+        expect("subspaces", subspaces, NestedSubspaces, "NestedSubspaces([Downsampling((3, 32, 32), 2)])")
         super().__init__(subspaces.ambient_shape)
         self.subspaces = subspaces
 
@@ -77,7 +80,7 @@ class ComplementMoments(Moments):
         return tuple(float(e) / (s.ambient_dim - s.dim) for e, s in zip(energies, self.subspaces.steps))
 
     def _about(self) -> Any:
-        return [_identity(u) for u in self.subspaces.steps]
+        return self.shape, [_identity(u) for u in self.subspaces.steps]
 
 
 def _identity(subspace: Subspace) -> Any:
@@ -90,7 +93,8 @@ def _identity(subspace: Subspace) -> Any:
 
 def complement_moments(subspaces: NestedSubspaces, data: Any) -> ComplementMoments:
     """The moments of `data`: an array (N, *ambient_shape), or any iterable of batches, read once."""
-    return accumulate(lambda _: ComplementMoments(subspaces), data)
+    empty = ComplementMoments(subspaces)
+    return accumulate(lambda _: empty, data)
 
 
 def rmsd(subspace: Subspace, data: Any, center: bool = False) -> float:
@@ -111,6 +115,7 @@ def rmsd(subspace: Subspace, data: Any, center: bool = False) -> float:
     >>> rmsd(Downsampling((2,), 2, axes=(-1,)), np.asarray([[1.0, 3.0], [2.0, 2.0]]))
     1.0
     """
+    expect("subspace", subspace, Subspace, "Downsampling((3, 32, 32), 2)")
     return accumulate(lambda _: ComplementEnergies([subspace]), data).rmsd(center)[0]
 
 

@@ -19,7 +19,7 @@ import array_api_compat
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from ..arrays import batches, is_floating, namespace, on_host, sizes
+from ..arrays import batches, expect, is_floating, namespace, on_host, sizes
 from ..backend import backend_of, host
 from ..oracles import DCTGaussian, Gaussian, dct_basis
 from ..subspaces.patches import Tiling
@@ -186,6 +186,7 @@ def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
         raise ValueError("no data: nothing was taken in")
     namespace(first)
     moments = make(tuple(first.shape[1:]))
+    expect("make", moments, Moments, "Covariance(shape), from a function of the shape")
     for batch in chain([first], stream):
         moments.update(batch)
     moments._check()

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
-from ..arrays import batches, namespace, sizes
+from ..arrays import batches, expect, is_integer, namespace, sizes
 from ..backend import backend_of, host
 from ..subspaces import Basis, PatchBasis
 from ..subspaces.patches import edges_of
 from .moments import Covariance, Moments, PatchCovariance, accumulate
+
+_PASSES = 1000  # over the data, at most: far fewer are enough
 
 
 def pca(data: Any, n_components: int, center: bool = True) -> Basis:
@@ -83,7 +85,7 @@ def randomised_pca(
     data: (N, *shape), or a collection of batches that can be read several times.
     n_components, center: as in `pca`.
     oversampling: further directions that are followed and dropped at the end.
-    passes: over the data, at least 2, beside one for their number and mean.
+    passes: over the data, 2 to 1000, beside one for their number and mean.
     rng: seed of the first directions.
 
     >>> x = np.random.default_rng(0).standard_normal((200, 30)) * 0.5 ** np.arange(30)
@@ -91,8 +93,11 @@ def randomised_pca(
     >>> bool(np.max(np.abs(exact.project(x) - fast.project(x))) < 1e-6)
     True
     """
-    if passes < 2:
-        raise ValueError(f"randomised PCA needs at least 2 passes over the data, got {passes}")
+    for name, value in (("passes", passes), ("oversampling", oversampling)):
+        expect(name, value, is_integer, "4")
+    if not 2 <= passes <= _PASSES:
+        limit = "at least 2" if passes < 2 else f"at most {_PASSES}"
+        raise ValueError(f"randomised PCA makes {limit} passes over the data, got {passes}")
     if oversampling < 0:
         raise ValueError(f"oversampling must not be negative, got {oversampling}")
     if isinstance(data, Iterator):

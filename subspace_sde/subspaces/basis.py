@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import namespace
-from ..backend import Constant, backend_of
+from ..backend import Constant, backend_of, host
 from ..specification import register
 from .base import Matrix, Shape, Subspace
 
@@ -100,7 +100,7 @@ class Basis(Subspace):
 def as_float64(matrix: Any) -> tuple[Matrix, float]:
     """`matrix` (d, n), of any library, as numpy's float64, and the machine epsilon of the dtype that it came in."""
     if not array_api_compat.is_array_api_obj(matrix):
-        matrix = np.asarray(matrix, dtype=np.float64)
+        matrix = host(matrix)
     xp = namespace(matrix)
     if matrix.ndim != 2 or not matrix.shape[1]:
         raise ValueError(f"a basis is a matrix (d, n) with n >= 1 columns, got shape {tuple(matrix.shape)}")

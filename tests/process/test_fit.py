@@ -27,5 +27,5 @@ def test_fit_takes_arrays_batches_and_moments_alike(like, array, host, eps, cent
     for data in ((x[i : i + 7] for i in range(0, 30, 7)), complement_moments(nested, x)):
         other = SubspaceSDE.fit(VE(), nested, [0.4, 0.6], data, center=center)
         np.testing.assert_allclose(other.complement_variances, plain.complement_variances, rtol=1e-13)
-    with pytest.raises(ValueError, match="another object"):
+    with pytest.raises(ValueError, match="and not of"):
         SubspaceSDE.fit(VE(), NESTED[0], [0.4], complement_moments(nested, x))

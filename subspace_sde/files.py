@@ -1,0 +1,62 @@
+"""Files that are whole or not there, and the JSON in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """A path to write to, whose file takes the name `path` when the block has ended, and vanishes where it fails.
+
+    So there is the old file or the new one, never half of it. Folders above it are made.
+
+    Raises OSError with one sentence where the file cannot be written: a full disk, a folder of that name.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole(Path(folder) / "a.txt") as fresh:
+    ...         _ = fresh.write_text("all of it", encoding="utf-8")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['a.txt']
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
+    fresh = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield fresh
+        os.replace(fresh, path)
+    except OSError as error:
+        kept = "; the older file is unharmed" if path.exists() else ""
+        raise OSError(f"{path} could not be written ({error.strerror or error}){kept}") from error
+    finally:
+        if fresh.is_file():
+            fresh.unlink()
+
+
+def parse_json(text: str) -> Any:
+    """What a JSON text says; a ValueError where it gives a key twice, or is nested too deeply.
+
+    >>> parse_json('{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+    ValueError: the key 'a' stands there twice
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands there twice")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

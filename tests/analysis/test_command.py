@@ -1,0 +1,218 @@
+"""Each option of ``subspace-sde analyse`` reaches what it is for; any name and any terminal will do."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from subspace_sde import VE, cli, plotting
+from subspace_sde.analysis import analyse, candidate_subspaces, subspace_named
+from subspace_sde.images import Images
+
+
+def smooth(num, edge):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (num, 4, 4, 3)).astype(np.uint8)
+    whole = [Image.fromarray(c).resize((edge, edge), Image.Resampling.BICUBIC) for c in coarse]
+    return np.clip(np.stack(whole) + rng.normal(0, 4, (num, edge, edge, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of images, one of which is none where ``bad`` stands in its name."""
+    path = tmp_path_factory.mktemp("sources")
+    for name in ("good", "bad"):
+        (path / name).mkdir()
+        for i, pixels in enumerate(smooth(24, 16)):
+            Image.fromarray(pixels).save(path / name / f"{i}.png")
+    (path / "bad" / "a.png").write_bytes(b"no image")
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``run(*arguments)``: the exit status, what was printed, and what was complained of."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["subspace-sde", "analyse", *(str(a) for a in arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+OPTIONS = {  # what it must change: a line that is there with it, and not without it
+    "--size": (["--size", "8"], "22 images of 3×8×8"),
+    "--threshold": (["--threshold", "0.03"], "D_F is at most 0.03"),
+    "--level": (["--level", "lowpass:13"], "\nlowpass:13 "),
+    "--max-levels": (["--max-levels", "0"], "No further level pays"),
+    "--multiple-of": (["--multiple-of", "16"], "multiples of 16: give a smaller multiple_of"),
+    "--price": (["--price", "0.9"], "No further level pays"),
+    "--out": (["--out", "{out}"], "written to {out}: analysis.json"),
+    "--skip-bad": (["--skip-bad"], "22 images of 3×16×16"),
+}
+
+
+def test_every_option_is_tested():
+    import inspect
+
+    names = {f"--{name.replace('_', '-')}" for name in inspect.signature(cli.analyse).parameters} - {"--source"}
+    assert names == OPTIONS.keys()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_changes_what_it_is_for(option, folder, run, tmp_path):
+    given, line = OPTIONS[option]
+    given, line = [a.format(out=tmp_path) for a in given], line.format(out=tmp_path)
+    source = folder / ("bad" if option == "--skip-bad" else "good")
+    (_, *with_it), (_, *without) = run(source, *given), run(source)
+    assert line in "".join(with_it) and line not in "".join(without)
+
+
+def test_what_is_left_out_is_said(folder, run):
+    code, _, error = run(folder / "bad", "--skip-bad")
+    assert code == 0 and error.startswith(f"warning: left out: {folder / 'bad' / 'a.png'} cannot be read as an image")
+    assert error.endswith(", 1 of 25\n") and error.count("\n") == 1
+    code, text, error = run(folder / "bad")
+    assert (code, text) == (1, "") and error.startswith(f"error: {folder / 'bad' / 'a.png'} cannot be read as an image")
+
+
+@pytest.mark.parametrize("option", ["--max-levels", "--multiple-of", "--size"])
+def test_a_number_without_end_is_no_hang(option, folder, run):
+    code, text, error = run(folder / "good", option, 10**30)
+    assert (code == 0 and "Use " in text) if option == "--max-levels" else (code == 1 and error.startswith("error: "))
+
+
+def test_very_many_levels_are_as_many_as_there_are():
+    images = Images("x", smooth(20, 8).transpose(0, 3, 1, 2), smooth(1, 8).transpose(0, 3, 1, 2))
+    assert analyse(images, max_levels=10**30).plan == analyse(images, max_levels=10).plan
+
+
+def test_another_users_home_is_one_sentence(run):
+    code, text, error = run("~nobody-of-that-name/x")
+    assert (code, text) == (1, "")
+    assert error == "error: ~nobody-of-that-name/x does not exist: there is no user of that name here\n"
+
+
+# ---------------------------------------------------------------------------------------------------- names, terminals
+
+
+NAMES = {  # of folders, as bytes; and how the legend shows them
+    "two dollars": (b"a$b$c", r"a\$b\$c"),
+    "a formula": (rb"$\frac{x$", r"\$\frac{x\$"),
+    "no UTF-8": (b"\xff\xfe", r"\udcff\udcfe"),
+    "underscore": (b"_hidden", " _hidden"),
+    "two lines": (b"a\nb", "a?b"),
+    "markup": (b"[bold]x", "[bold]x"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_folder_will_do(name, folder, run, tmp_path, monkeypatch):
+    given, shown = NAMES[name]
+    link = os.fsencode(tmp_path) + b"/" + given
+    os.symlink(os.fsencode(folder / "good"), link)
+    monkeypatch.chdir(tmp_path)
+    drawn, draw = [], plotting.power_spectrum
+    monkeypatch.setattr(plotting, "power_spectrum", lambda power: drawn.append(draw(power)) or drawn[-1])
+    code, text, error = run(os.fsdecode(given), "--out", "out")
+    assert (code, error) == (0, "") and "22 images" in text
+    assert [label.get_text() for label in drawn[0].axes[0].get_legend().get_texts()] == [shown]
+    content = json.loads((tmp_path / "out" / "analysis.json").read_text(encoding="utf-8"))
+    assert content["data"] == os.fsdecode(given) and "power.png" in content["pictures"]
+
+
+def test_the_numbers_are_saved_before_anything_is_drawn(folder, run, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("it cannot be drawn")
+
+    monkeypatch.setattr(plotting, "divergence_curves", fails)
+    code, text, error = run(folder / "good", "--out", tmp_path)
+    assert (code, error) == (1, "error: it cannot be drawn\n") and "Use " in text
+    assert {file.name for file in tmp_path.iterdir()} == {"analysis.json", "plan.json"}
+    assert json.loads((tmp_path / "analysis.json").read_text(encoding="utf-8"))["pictures"] == []
+
+
+TERMINALS = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "cp1252": {"PYTHONIOENCODING": "cp1252"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "locale C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+@pytest.mark.parametrize("terminal", TERMINALS)
+def test_a_terminal_that_shows_no_greek_gets_words(terminal, folder, tmp_path):
+    settings = {k: v for k, v in os.environ.items() if k not in ("PYTHONIOENCODING", "LC_ALL", "PYTHONUTF8")}
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "subspace_sde",
+        "analyse",
+        folder / "good",
+        "--out",
+        tmp_path / "out",
+    ]
+    done = subprocess.run(
+        [str(c) for c in command], capture_output=True, env=settings | TERMINALS[terminal], check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    encoding = TERMINALS[terminal].get("PYTHONIOENCODING", "ascii")
+    text = done.stdout.decode(encoding)
+    times = "x" if encoding == "ascii" else "×"
+    assert f"22 images of 3{times}16{times}16" in text and "which noise sigma/alpha beside" in text
+    assert "Use " in text and f"written to {tmp_path / 'out'}: analysis.json, plan.json" in text
+
+
+def test_words_for_the_signs_that_are_printed():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    cli.for_any_terminal()
+    stream.reconfigure(errors="in ASCII")
+    print("3×8, σ/α ⊥ é \udcff 日", file=stream, flush=True)
+    assert stream.buffer.getvalue().decode() == "3x8, sigma/alpha _|_ \\xe9 \\udcff \\u65e5\n"
+    assert all(unicodedata.category(c)[0] in "LSP" for c in cli._ASCII)
+
+
+# --------------------------------------------------------------------------------------------------- of another class
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": 3}, r"`images` takes an object like load\('photos'\), got int"),
+        ({"images": Images}, "`images` takes an object like .*, got the class Images: call it first"),
+        ({"names": "lowpass:5"}, "`names` takes an object like"),
+        ({"names": [3]}, "`name` takes an object like 'lowpass:20', got int"),
+        ({"sde": "VE"}, r"`sde` takes an object like VE\(\), got str"),
+        ({"sde": VE}, "got the class VE: call it first"),
+        ({"threshold": "small"}, "`threshold` takes an object like 3e-3, got str"),
+        ({"price": None}, "`price` takes an object like"),
+    ],
+)
+def test_an_object_of_another_class_is_a_type_error(changes, message):
+    x = smooth(8, 8).transpose(0, 3, 1, 2)
+    with pytest.raises(TypeError, match=message):
+        analyse(**{"images": Images("x", x, x[:1]), **changes})
+
+
+def test_names_and_shapes_of_another_class():
+    for name in (3, None, b"full", ["full"]):
+        with pytest.raises(TypeError, match="`name` takes an object like 'lowpass:20'"):
+            subspace_named(name, (3, 8, 8))
+    for shape in (8.0, "388", (3, 8.5, 8), None):
+        with pytest.raises(ValueError, match="shape must hold positive integers"):
+            subspace_named("lowpass:4", shape)
+    with pytest.raises(ValueError, match=r"images have shape \(3, H, W\), got \(8, 8\)"):
+        candidate_subspaces((8, 8), 4)
+    with pytest.raises(ValueError, match="multiple_of must be an integer >= 1, got 0"):
+        candidate_subspaces((3, 8, 8), 0)
