@@ -123,6 +123,29 @@ def sizes(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(n) for n in given)
 
 
+def expect(name: str, value: Any, kinds: type | tuple[type, ...] | Callable[[Any], bool], like: str) -> Any:
+    """`value`, or a TypeError where it is not what the argument `name` takes.
+
+    Parameters
+    ----------
+    kinds: a class, several, or a function that says whether `value` will do; a class itself, in the place of one of its
+        objects, is refused in any case.
+    like: what would do, as it is typed.
+
+    >>> expect("solver", 3.5, float, "2.0")
+    3.5
+    >>> expect("solver", "heun", float, "2.0")
+    Traceback (most recent call last):
+    TypeError: `solver` takes an object like 2.0, got str
+    """
+    if isinstance(value, type):
+        raise TypeError(f"`{name}` takes an object like {like}, got the class {value.__name__}: call it first")
+    found = isinstance(value, kinds) if isinstance(kinds, (type, tuple)) else kinds(value)
+    if not found:
+        raise TypeError(f"`{name}` takes an object like {like}, got {type(value).__name__}")
+    return value
+
+
 def device(x: Any) -> Any:
     """Where `x` lives."""
     return array_api_compat.device(x)
