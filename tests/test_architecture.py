@@ -15,6 +15,7 @@ LAYERS = """
 arrays         what the array API leaves open: coefficients, namespaces, checks of what is passed in
 shown          how objects show themselves
 backend        plug-ins and randomness
+derivatives    the product with a Jacobian, and that it is right
 comparison     how a law is held against what was found
 specification  objects by the arguments that made them: plain JSON, and equality
 sdes           IsotropicSDE and its kinds (eqs. 1-3)

@@ -144,8 +144,8 @@ def sample_posterior(
 
 def _begin(process: SubspaceSDE, k: int, t: float, start: Start | None, full: bool, rows: slice, noise: Noise) -> Any:
     """x at the time t at which the first stage, k, begins."""
-    if full and start is not None and start.level == 0:
-        return start.draw(process, 0, rows, noise)  # its complement is known
+    if full and start is not None:
+        k = start.level  # what it says of the complements between its level and the stage's is known
     x = process.sde.prior_std * noise.normal(process.shape(k)) if start is None else start.draw(process, k, rows, noise)
     for j in range(k, 0, -1) if full else ():
         step, xp = process.subspaces.steps[j - 1], array_api_compat.array_namespace(x)
