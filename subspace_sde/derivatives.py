@@ -58,6 +58,9 @@ def linearised(function: Callable[[Any], Any], x: Any, whose: str) -> tuple[Any,
     token = _TAKEN.set(whose)
     try:
         found: tuple[Any, Callable[[Any], Any]] = backend_of(x).vjp(lambda y: followed("", function, y), x)
+    except Exception as error:
+        error.add_note(f"(while the derivative of {whose} was taken)")
+        raise
     finally:
         _TAKEN.reset(token)
     return found

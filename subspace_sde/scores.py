@@ -42,10 +42,10 @@ def _given(adapter: str, network: Score, sde: IsotropicSDE, what: str = "network
 
 
 def _number(name: str, value: Any) -> float:
-    value = float(expect(name, value, lambda v: hasattr(v, "__float__"), "1.0"))
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return value
+    number = float(expect(name, value, lambda v: hasattr(v, "__float__"), "1.0"))
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    return number
 
 
 def _inside(t: Any, sde: IsotropicSDE) -> None:
