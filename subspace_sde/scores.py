@@ -30,12 +30,11 @@ def _c(coefficient: Any, t: Any, x: Any) -> Any:
 
 
 def _given(adapter: str, network: Score, sde: IsotropicSDE, what: str = "network") -> Score:
-    """`network` as `adapter` calls it: at times of the SDE, and seen by derivatives."""
+    """`network` as `adapter` calls it, so that a derivative sees what it does not see."""
     expect(what, network, callable, "a function (x, t)")
     expect("sde", sde, IsotropicSDE, "VE()")
 
     def called(x: Any, t: Any, *condition: Any) -> Any:
-        _inside(t, sde)
         return followed(adapter, network, x, t, *condition)
 
     return called
@@ -76,6 +75,7 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     network = _given("from_noise", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return -network(x, t, *condition) / _c(sde.sigma(t), t, x)
 
     return score
@@ -86,6 +86,7 @@ def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     network = _given("from_denoiser", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return (_c(sde.alpha(t), t, x) * network(x, t, *condition) - x) / _c(sde.sigma(t) ** 2, t, x)
 
     return score
@@ -100,6 +101,7 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     network = _given("from_velocity", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return (_c(sde.f(t), t, x) * x - network(x, t, *condition)) * _c(2 / sde.g(t) ** 2, t, x)
 
     return score
@@ -110,6 +112,7 @@ def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
     network = _given("from_v_prediction", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         alpha, sigma = sde.alpha(t), sde.sigma(t)
         norm = sigma * (alpha**2 + sigma**2)
         return -(_c(alpha / norm, t, x) * network(x, t, *condition) + _c(sigma / norm, t, x) * x)
@@ -122,6 +125,7 @@ def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     score = _given("denoiser", score, sde, "score")
 
     def denoised(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return (x + _c(sde.sigma(t) ** 2, t, x) * score(x, t, *condition)) / _c(sde.alpha(t), t, x)
 
     return denoised
@@ -132,6 +136,7 @@ def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     score = _given("probability_flow", score, sde, "score")
 
     def velocity(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         f, pulled = sde.f(t), _c(-0.5 * sde.g(t) ** 2, t, x) * score(x, t, *condition)
         if isinstance(f, float) and f == 0:  # VE and EDM have no drift: a pass over x is saved
             return pulled
