@@ -189,6 +189,17 @@ def device(x: Any) -> Any:
     return array_api_compat.device(x)
 
 
+def at_least_single(x: Any) -> Any:
+    """`x`, in float32 where its dtype is narrower: for ODE states, sums over many steps and linear algebra.
+
+    >>> import numpy as np
+    >>> at_least_single(np.zeros(2, dtype=np.float16)).dtype, at_least_single(np.zeros(2)).dtype
+    (dtype('float32'), dtype('float64'))
+    """
+    xp = array_api_compat.array_namespace(x)
+    return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits < 32 else x
+
+
 def on_host(x: Any) -> bool:
     """True where reading a value of `x` costs nothing: the array lies in the memory of the CPU."""
     return str(array_api_compat.device(x)).split(":")[0] == "cpu"

@@ -50,6 +50,10 @@ class Backend(Protocol):
     def vjp(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
         """``function(x)``, and what gives v times its Jacobian at x for any v, as often as it is asked."""
 
+    def cut_off(self, y: Any, x: Any) -> bool:
+        """True if y, which was computed from x inside of the function of `vjp`, is known not to be recorded as its
+        function: a constant, or a value whose derivative has been cut off."""
+
     def integrate(
         self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float
     ) -> Any:

@@ -126,6 +126,8 @@ class SubspaceSDE:
 
     def ends(self, k: int) -> tuple[float, float]:
         """(t_k, t_{k+1}), the stage on which level k is used; t_0 = t_min and t_{K+1} = T."""
+        if not 0 <= k <= self.K:
+            raise ValueError(f"a level is one of 0 to {self.K}, got {k}")
         bounds = (self.sde.t_min, *self.times, self.sde.T)
         return bounds[k], bounds[k + 1]
 

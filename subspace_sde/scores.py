@@ -2,7 +2,8 @@
 
 With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here
 takes a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and
-returns another; a condition (class labels, say) behind t is handed on.
+returns another; a condition (class labels, say) behind t is handed on. What is no callable or no SDE is a TypeError
+at once, and a t outside of [t_min, T] a ValueError when it comes, unless it lies on a device, where it is not read.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import array_api_compat
+import numpy as np
 
-from .arrays import Score, log, over, sqrt
+from .arrays import Score, expect, is_floating, log, on_host, over, sqrt
+from .backend import host
+from .derivatives import followed
 from .sdes import IsotropicSDE
 
 ConditionalScore: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -25,6 +29,40 @@ def _c(coefficient: Any, t: Any, x: Any) -> Any:
     return over(coefficient, x, x.ndim - getattr(t, "ndim", 0))
 
 
+def _given(adapter: str, network: Score, sde: IsotropicSDE, what: str = "network") -> Score:
+    """`network` as `adapter` calls it, so that a derivative sees what it does not see."""
+    expect(what, network, callable, "a function (x, t)")
+    expect("sde", sde, IsotropicSDE, "VE()")
+
+    def called(x: Any, t: Any, *condition: Any) -> Any:
+        return followed(adapter, network, x, t, *condition)
+
+    return called
+
+
+def _number(name: str, value: Any) -> float:
+    number = float(expect(name, value, lambda v: hasattr(v, "__float__"), "1.0"))
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    return number
+
+
+def _inside(t: Any, sde: IsotropicSDE) -> None:
+    """A ValueError where t leaves [t_min, T] by more than rounding; on a device it is not read."""
+    slack = 1e-6 * max(abs(sde.t_min), abs(sde.T))
+    if isinstance(t, (int, float)):
+        least = most = float(t)
+    elif on_host(t) and math.prod(t.shape):
+        xp = array_api_compat.array_namespace(t)
+        least, most = float(xp.min(t)), float(xp.max(t))
+        slack *= max(1.0, 4e6 * float(xp.finfo(t.dtype).eps))
+    else:
+        return
+    if not (sde.t_min - slack <= least and most <= sde.T + slack):
+        got = f"{least:g}" if least == most else f"values from {least:g} to {most:g}"
+        raise ValueError(f"t must lie in [{sde.t_min:g}, {sde.T:g}], the times of {sde!r}, got {got}")
+
+
 def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts the noise ε: s = −ε/σ.
 
@@ -34,8 +72,10 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     >>> score(np.ones((2, 3)), 1.0)[0].round(3)
     array([-0.02, -0.02, -0.02])
     """
+    network = _given("from_noise", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return -network(x, t, *condition) / _c(sde.sigma(t), t, x)
 
     return score
@@ -43,8 +83,10 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
 
 def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts x(0): s = (α D − x)/σ²."""
+    network = _given("from_denoiser", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return (_c(sde.alpha(t), t, x) * network(x, t, *condition) - x) / _c(sde.sigma(t) ** 2, t, x)
 
     return score
@@ -56,8 +98,10 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     This v is the probability-flow ODE's dx/dt (eq. 3); for the "v-prediction" α ε − σ x(0) of distilled
     variance-preserving models see `from_v_prediction`.
     """
+    network = _given("from_velocity", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return (_c(sde.f(t), t, x) * x - network(x, t, *condition)) * _c(2 / sde.g(t) ** 2, t, x)
 
     return score
@@ -65,8 +109,10 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
 
 def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts v = α ε − σ x(0) (Salimans and Ho 2022): ε = (α v + σ x)/(α² + σ²)."""
+    network = _given("from_v_prediction", network, sde)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         alpha, sigma = sde.alpha(t), sde.sigma(t)
         norm = sigma * (alpha**2 + sigma**2)
         return -(_c(alpha / norm, t, x) * network(x, t, *condition) + _c(sigma / norm, t, x) * x)
@@ -76,8 +122,10 @@ def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
 
 def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     """E[x(0) | x(t)] = (x + σ² s)/α, the inverse of `from_denoiser` (Tweedie)."""
+    score = _given("denoiser", score, sde, "score")
 
     def denoised(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         return (x + _c(sde.sigma(t) ** 2, t, x) * score(x, t, *condition)) / _c(sde.alpha(t), t, x)
 
     return denoised
@@ -85,8 +133,10 @@ def denoiser(score: Score, sde: IsotropicSDE) -> Score:
 
 def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     """The velocity dx/dt = f x − ½ g² s of the probability-flow ODE (eq. 3), the inverse of `from_velocity`."""
+    score = _given("probability_flow", score, sde, "score")
 
     def velocity(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         f, pulled = sde.f(t), _c(-0.5 * sde.g(t) ** 2, t, x) * score(x, t, *condition)
         if isinstance(f, float) and f == 0:  # VE and EDM have no drift: a pass over x is saved
             return pulled
@@ -102,13 +152,21 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
     ----------
     network: called as ``network(inputs, c_noise)`` with inputs of about unit variance and c_noise = log(σ/α)/4.
     sigma_data, mean: standard deviation and mean of the data's entries.
+
+    Raises ValueError for a standard deviation that is not positive and finite, and a mean that is not finite.
     """
+    expect("network", network, callable, "a function (inputs, c_noise)")
+    expect("sde", sde, IsotropicSDE, "VE()")
+    sigma_data, mean = _number("sigma_data", sigma_data), _number("mean", mean)
+    if not sigma_data > 0:
+        raise ValueError(f"sigma_data is a standard deviation and positive, got {sigma_data:g}")
 
     def denoised(x: Any, t: Any, *condition: Any) -> Any:
+        _inside(t, sde)
         alpha, noise = sde.alpha(t), sde.sigma(t) / sde.alpha(t)
         total = noise**2 + sigma_data**2
         centred = x / _c(alpha, t, x) - mean
-        raw = network(centred * _c(1 / sqrt(total), t, x), log(noise) / 4, *condition)
+        raw = followed("precondition", network, centred * _c(1 / sqrt(total), t, x), log(noise) / 4, *condition)
         return mean + _c(sigma_data**2 / total, t, x) * centred + _c(noise * sigma_data / sqrt(total), t, x) * raw
 
     return denoised
@@ -127,17 +185,28 @@ def guided(score: ConditionalScore, weight: float, unconditional: Any) -> Condit
     weight: w; 1 samples the condition, more sharpens it.
     unconditional: ∅, the entry of the condition's array that stands for none; a number, or an array of one entry.
 
+    Raises ValueError for a weight that is not finite, and for an ∅ that is none of the labels' dtype.
+
     >>> import numpy as np
     >>> toward = lambda x, t, c: c[:, None] - x  # the score of N(c, I)
     >>> guided(toward, 2.0, 0)(np.zeros((1, 3)), 0.5, np.asarray([1.0]))
     array([[2., 2., 2.]])
     """
-    if not math.isfinite(weight):
-        raise ValueError(f"the weight of guidance must be finite, got {weight}")
+    expect("score", score, callable, "a function (x, t, condition)")
+    weight = _number("the weight of guidance", weight)
+    expect("unconditional", unconditional, lambda c: hasattr(c, "__float__") or hasattr(c, "shape"), "0")
+    nothing = host(unconditional)
+    if not np.all(np.isfinite(nothing)):
+        raise ValueError(f"unconditional is an entry of the condition's array, and finite, got {unconditional}")
+    whole = bool(np.all(nothing == np.round(nothing)))
 
     def both(x: Any, t: Any, condition: Any) -> Any:
         if weight == 1:
-            return score(x, t, condition)
+            return followed("guided", score, x, t, condition)
+        if not (whole or is_floating(condition)):
+            raise ValueError(
+                f"unconditional is an entry of the condition's array, of {condition.dtype}, got {unconditional}"
+            )
         xp, kinds = array_api_compat.array_namespace(x), array_api_compat.array_namespace(condition)
         kind = {"dtype": condition.dtype, "device": array_api_compat.device(condition)}
         if isinstance(unconditional, (int, float)):
@@ -145,9 +214,9 @@ def guided(score: ConditionalScore, weight: float, unconditional: Any) -> Condit
         else:
             none = kinds.broadcast_to(kinds.asarray(unconditional, **kind), condition.shape)
         if weight == 0:
-            return score(x, t, none)
+            return followed("guided", score, x, t, none)
         twice = t if isinstance(t, (int, float)) or not t.ndim else xp.concat([t, t])
-        s = score(xp.concat([x, x]), twice, kinds.concat([condition, none]))
+        s = followed("guided", score, xp.concat([x, x]), twice, kinds.concat([condition, none]))
         given, free = s[: x.shape[0]], s[x.shape[0] :]
         return free + weight * (given - free)
 
@@ -182,14 +251,19 @@ def change_process(
     >>> bool(np.allclose(converted(x, 0.4), normal_under(ve)(x, 0.4)))
     True
     """
-    if not (scale > 0 and coordinate_scale > 0):
+    expect("score", score, callable, "a function (x, t)")
+    expect("trained", trained, IsotropicSDE, "VE()")
+    expect("sde", sde, IsotropicSDE, "VE()")
+    if not (0 < scale < math.inf and 0 < coordinate_scale < math.inf):
         raise ValueError(f"scale and coordinate_scale must be positive, got {scale} and {coordinate_scale}")
+    if not np.all(np.isfinite(host(offset))):
+        raise ValueError(f"offset must be finite, got {offset}")
     shift = 2 * math.log(coordinate_scale / scale)
 
     def converted(x: Any, t: Any, *condition: Any) -> Any:
         then = trained.time_at_log_snr(sde.log_snr(t) + shift)
         alpha = trained.alpha(then)
         r = _c(alpha / sde.alpha(t) * (scale / coordinate_scale), t, x)
-        return r * score(r * x + _c(alpha * offset, t, x), then, *condition)
+        return r * followed("change_process", score, r * x + _c(alpha * offset, t, x), then, *condition)
 
     return converted

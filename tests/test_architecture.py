@@ -16,6 +16,7 @@ arrays         what the array API leaves open: coefficients, namespaces, checks 
 shown          how objects show themselves
 files          files that are whole or not there, and the JSON in them
 backend        plug-ins and randomness
+derivatives    the product with a Jacobian, and that it is right
 comparison     how a law is held against what was found
 specification  objects by the arguments that made them: plain JSON, and equality
 sdes           IsotropicSDE and its kinds (eqs. 1-3)

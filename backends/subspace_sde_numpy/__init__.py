@@ -47,6 +47,9 @@ class NumpyBackend:
             "numpy cannot differentiate backwards: pass torch arrays, or a score with a method vjp(x, t, v)"
         )
 
+    def cut_off(self, y: Any, x: Any) -> bool:
+        return False
+
     def integrate(
         self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float
     ) -> Any:

@@ -40,8 +40,41 @@ class TorchBackend:
         return value, derivative
 
     def vjp(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
-        value, pull_back = torch.func.vjp(function, x)[:2]
-        return value, lambda v: pull_back(v)[0]
+        """By plain autograd, which takes all that networks are made of: activation checkpointing, old Functions."""
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+            try:
+                value = function(leaf.clone())  # which the function may write into
+            except RuntimeError as error:
+                if not any(cause in str(error) for cause in ("Inference tensors", "call numpy()")):
+                    raise
+                raise ValueError(
+                    "the score cannot be differentiated, because it leaves torch or runs under torch.inference_mode() "
+                    f"({error}): write it in torch, or give it a method vjp(x, t, v)"
+                ) from error
+
+        def pull_back(v: Any) -> Any:
+            if not value.requires_grad:
+                return torch.zeros_like(leaf)
+            with torch.inference_mode(False):
+                v = v.clone() if v.is_inference() else v
+                (found,) = torch.autograd.grad(value, leaf, v, retain_graph=True, allow_unused=True)
+            return torch.zeros_like(leaf) if found is None else found
+
+        return value.detach(), pull_back
+
+    def cut_off(self, y: Any, x: Any) -> bool:
+        if not isinstance(y, torch.Tensor) or not x.requires_grad or y is x:
+            return False
+        waiting, seen = [y.grad_fn], set()
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in seen:
+                if node is x.grad_fn or getattr(node, "variable", None) is x:
+                    return False
+                seen.add(node)
+                waiting += [before for before, _ in node.next_functions]
+        return True
 
     def integrate(
         self, function: Callable[[Any, float], Any], x: Any, start: float, end: float, rtol: float, atol: float
@@ -59,13 +92,17 @@ class TorchBackend:
             [start, end], device=x.device, dtype=torch.float32 if x.device.type == "mps" else torch.float64
         )
 
-        def slope(t: Any, y: Any) -> Any:  # torchdiffeq rounds t to the dtype of y
-            return function(y, min(max(float(t), low), high))
+        # torchdiffeq rounds t to the dtype of y, and half precision knows few times and no small error
+        wide = torch.promote_types(x.dtype, torch.float32)
+
+        def slope(t: Any, y: Any) -> Any:
+            return function(y.to(x.dtype), min(max(float(t), low), high)).to(wide)
 
         # step_t: stop at the end, never beyond it, where the score may not be known
         options = {"step_t": times[1:], "dtype": times.dtype}
         try:
-            return odeint(slope, x, times, rtol=rtol, atol=atol, method="dopri5", options=options)[-1]
+            path = odeint(slope, x.to(wide), times, rtol=rtol, atol=atol, method="dopri5", options=options)
+            return path[-1].to(x.dtype)
         except AssertionError as error:
             if "underflow in dt" not in str(error):
                 raise

@@ -8,7 +8,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import positive_integer
+from ..arrays import at_least_single, positive_integer
 from ..backend import Noise
 from ..shown import Shown
 
@@ -44,11 +44,12 @@ class Bins(Shown):
         return (self.high - self.low) / self.count
 
     def dequantised(self, x: Any, noise: Noise) -> Iterator[Any]:
-        """`repeats` draws of x, (size, *shape), with its bins filled.
+        """`repeats` draws of x, (size, *shape), with its bins filled, in float32 or wider, as `noise` has it.
 
         Raises ValueError for values outside the range, or between the stored numbers.
         """
-        xp = array_api_compat.array_namespace(x)
+        xp, dtype = array_api_compat.array_namespace(x), x.dtype
+        rounding, x = 16 * self.count * float(xp.finfo(dtype).eps), at_least_single(x)
         exact = (x - self.low) * ((self.count - 1) / (self.high - self.low))
         whole = xp.round(exact)
         if math.prod(x.shape):
@@ -59,9 +60,9 @@ class Bins(Shown):
                     f"x has values from {least:g} to {most:g}, outside the declared data range "
                     f"[{self.low:g}, {self.high:g}]: give the range that x is stored in, as Bins(low=..., high=...)"
                 )
-            if 16 * self.count * float(xp.finfo(x.dtype).eps) > 0.25:
-                raise ValueError(f"{x.dtype} cannot tell {self.count} numbers apart: give x in a wider one")
-            if off > max(1e-3, 16 * self.count * float(xp.finfo(x.dtype).eps)):
+            if rounding > 0.25:
+                raise ValueError(f"{dtype} cannot tell {self.count} numbers apart: give x in a wider one")
+            if off > max(1e-3, rounding):
                 raise ValueError(
                     f"x lies up to {off:.2g} of a step between the {self.count} numbers from {self.low:g} to "
                     f"{self.high:g}: give the count and the range it was stored with, or leave out bins if x is "

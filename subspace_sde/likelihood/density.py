@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, device
+from ..arrays import Score, device, expect, namespace
 from ..backend import RNG, Noise, backend_of
 from ..process import SubspaceSDE
 from ..sdes import Spacing
@@ -52,6 +52,7 @@ class Likelihood(Shown):
         where one draw tells nothing of it.
     dim: d, the numbers in a sample.
     evaluations: of s_k, that each sample went through, k = 0 … K; a probe takes one at each time, the exact trace n_k.
+        Two more of each score, by which its derivative is checked, are not counted.
     seconds: wall time spent on each level.
     estimates: nats of every repeat and probe, (repeats, probes, *batch).
     """
@@ -97,7 +98,8 @@ def log_likelihood(
     process: the subspace diffusion; with K = 0 this is Song et al.'s likelihood in the full space.
     scores: s_0 … s_K, called with t a float. A score with a method ``vjp(x, t, v)``, v times its Jacobian, is not
         differentiated by the backend.
-    x: (*batch, *ambient_shape), taken for x(t_min).
+    x: (*batch, *ambient_shape), taken for x(t_min). Of half precision it is followed in float32, and the scores are
+        called with half precision: what they round is in the result, what a thousand steps would round is not.
     form: `Staged()` without it, or `FullScore()`.
     solver: any that draws no noise, of `subspace_sde.solvers`: `Heun()` without it, `DPMSolver(3)`, or adaptive steps
         with `DormandPrince(rtol, atol)`. All samples of a batch share these, so that a sample's number depends on its
@@ -111,7 +113,9 @@ def log_likelihood(
     Raises
     ------
     ValueError: x of another shape, not finite, or outside the range of the bins; scores missing, of another shape than
-        x, or not finite; a solver that draws noise; a numpy function to be differentiated in float32.
+        x, or not finite; a solver that draws noise; a numpy function to be differentiated in float32; a score whose
+        derivative is not that of its values, because ``torch.no_grad()``, ``.detach()`` or numpy inside cut it off.
+    TypeError: an object of the wrong kind.
 
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> from subspace_sde.solvers import DormandPrince
@@ -123,13 +127,17 @@ def log_likelihood(
     (array([-5.68]), np.float64(-5.68))
     """
     form, trace = Staged() if form is None else form, Hutchinson() if trace is None else trace
+    expect("form", form, lambda f: hasattr(f, "estimates"), "Staged()")
+    expect("trace", trace, lambda f: hasattr(f, "estimate") and hasattr(f, "probes"), "Hutchinson()")
+    if bins is not None:
+        expect("bins", bins, Bins, "Bins()")
     flow = Flow(process, scores, x, solver, steps, spacing, condition)
     batch = tuple(x.shape[: x.ndim - len(process.shape(0))])
-    x = flow.flat(x)
-    noise = Noise(rng, (flow.size,), x)
+    wide = flow.flat(x)
+    noise = Noise(rng, (flow.size,), wide)
     dim = math.prod(process.shape(0))
     with backend_of(x).no_grad():
-        inputs = iter([x]) if bins is None else bins.dequantised(x, noise)
+        inputs = iter([wide]) if bins is None else bins.dequantised(namespace(x).reshape(x, wide.shape), noise)
         found = np.stack([form.estimates(flow, trace, y, noise).T for y in inputs])
     if bins is not None:
         found = found + dim * math.log(bins.width)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Score, device, namespace
+from ..arrays import Score, device, expect, namespace
 from ..backend import backend_of
 from ..process import SubspaceSDE
 from ..sdes import Spacing
@@ -37,7 +37,7 @@ def encode(
     Parameters
     ----------
     process, scores: as for `sample`; above t_1 nothing has the size of x.
-    x: (*batch, *ambient_shape).
+    x: (*batch, *ambient_shape); of half precision it is followed in float32, and the scores are called with half.
     solver: any that draws no noise, `Heun()` without it.
     steps, spacing, condition: those of `sample`.
 
@@ -61,7 +61,7 @@ def encode(
             if k < process.K:
                 y, c = split(process, k + 1, y, process.times[k])
                 complements.append(c)
-        z, xp = y / process.sde.prior_std, namespace(x)
+        z, xp = y / process.sde.prior_std, namespace(y)
         for step, c in zip(reversed(process.subspaces.steps), reversed(complements)):
             z = step._embed(z, xp) + c
     return flow.unflat(z)
@@ -111,6 +111,7 @@ def latent_parts(process: SubspaceSDE, z: Any) -> list[Any]:
     >>> [part.round(2) for part in latent_parts(process, np.asarray([2.0, 0.0]))]
     [array([ 1.58, -1.58]), array([70.71])]
     """
+    expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
     process._check_whole(z)
     xp, parts = namespace(z), []
     for k, (step, t) in enumerate(zip(process.subspaces.steps, process.times), start=1):
@@ -132,7 +133,7 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
     -------
     (len(weights), *shape), for `decode`.
 
-    Raises ValueError for two shapes, for latents that point opposite ways, and for one that is zero.
+    Raises ValueError for two shapes, for latents that point opposite ways or are zero, and for weights not finite.
 
     >>> import numpy as np
     >>> interpolate(np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0]), [0.0, 0.5, 1.0]).round(3) + 0.0
@@ -153,6 +154,8 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
         raise ValueError("the two latents point opposite ways, and no great circle between them is the shortest")
     rows = []
     for w in weights:
+        if not math.isfinite(w):
+            raise ValueError(f"the weights of an interpolation are finite, 0 for a and 1 for b, got {w}")
         parts = (1 - w, w) if angle < 1e-6 else (math.sin(s * angle) / math.sin(angle) for s in (1 - w, w))
         first, second = parts
         rows.append(first * a + second * b)

@@ -18,17 +18,21 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score, check_score, device, namespace
+from ..arrays import Score, at_least_single, check_score, device, expect, namespace
 from ..backend import backend_of
+from ..derivatives import check_derivative, linearised
 from ..process import SubspaceSDE
 from ..sampling.grids import stage_times
-from ..sampling.watching import Guard, warn_of_training
+from ..sampling.watching import Guard, steps_of, warn_of_training
 from ..sdes import Spacing
 from ..solvers import Heun, Solver
 
 
 class Flow:
     """Solves the stages of one batch, and counts evaluations and seconds.
+
+    Its states are in float32 where x is narrower, because the rounding of a thousand steps adds up; the scores are
+    called with x of its own dtype.
 
     Parameters
     ----------
@@ -55,24 +59,29 @@ class Flow:
         spacing: Spacing | None = None,
         condition: Any = None,
     ) -> None:
+        expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
+        self._solver: Solver = Heun() if solver is None else solver
+        expect("solver", self._solver, lambda s: hasattr(s, "stage"), "Heun()")
         scores = process.check_scores(scores)
         process._check_whole(x)
         xp, batch = namespace(x), tuple(x.shape[: x.ndim - len(process.shape(0))])
         if not bool(xp.all(xp.isfinite(x))):
             raise ValueError("x holds NaN or infinity: the flow can only be followed from finite numbers")
-        self.process, self.size, self._batch = process, prod(batch), batch
+        self.process, self.size, self._batch, self._dtype = process, prod(batch), batch, x.dtype
         if condition is not None:
             if tuple(getattr(condition, "shape", ()))[: len(batch)] != batch:
                 got = tuple(getattr(condition, "shape", ())) or type(condition).__name__
                 raise ValueError(f"condition takes one entry for each element of the batch {batch}, got {got}")
             condition = namespace(condition).reshape(condition, (self.size, *condition.shape[len(batch) :]))
         warn_of_training(scores)
-        self.scores = tuple(DifferentiableScore(s, k, self.size, x, condition) for k, s in enumerate(scores))
+        self.scores = tuple(
+            DifferentiableScore(s, k, self.size, x, condition, float(process.sde.sigma(process.ends(k)[0])))
+            for k, s in enumerate(scores)
+        )
         self.seconds = [0.0] * len(scores)
-        self._solver = Heun() if solver is None else solver
         self._down = [times.tolist() for times in stage_times(process, steps, spacing, self._solver)]
         # one step down at x = 0 and without a score: a solver of the SDE draws noise there, and some cannot go up
-        still = xp.zeros((1, 1), dtype=x.dtype, device=device(x))
+        still = at_least_single(xp.zeros((1, 1), dtype=x.dtype, device=device(x)))
         for _ in self._solver.stage(still, self._down[-1][:2], lambda y, t: 0 * y, process.sde, _no_noise):
             pass
 
@@ -82,12 +91,13 @@ class Flow:
         return tuple(score.evaluations for score in self.scores)
 
     def flat(self, x: Any) -> Any:
-        """(*batch, *ambient_shape) to (size, *ambient_shape)."""
-        return namespace(x).reshape(x, (self.size, *self.process.shape(0)))
+        """(*batch, *ambient_shape) to (size, *ambient_shape), in float32 or wider."""
+        return at_least_single(namespace(x).reshape(x, (self.size, *self.process.shape(0))))
 
     def unflat(self, x: Any) -> Any:
-        """The inverse of `flat`."""
-        return namespace(x).reshape(x, (*self._batch, *self.process.shape(0)))
+        """The inverse of `flat`, in the dtype of x."""
+        xp = namespace(x)
+        return xp.astype(xp.reshape(x, (*self._batch, *self.process.shape(0))), self._dtype, copy=False)
 
     def up(self, k: int, x: Any, score: Score) -> Any:
         """x at t_{k+1} from x at t_k, (size, ...), along dx/dt = f x − ½ g² score(x, t)."""
@@ -101,14 +111,11 @@ class Flow:
         backend, guard = backend_of(x), Guard(k, 0)
         backend.synchronize(x)
         started = time.perf_counter()
-        numbers = {t: i for i, t in enumerate(times)}
         try:
-            stage = self._solver.stage(x, times, score, self.process.sde, _no_noise)
-            for s, x in stage:
-                guard.watch(x, s, numbers[s])
+            for _, _, reached in steps_of(self._solver, x, times, score, self.process.sde, _no_noise, guard):
+                x = reached
         except FloatingPointError as error:  # of a solver that looks at every evaluation
             raise ValueError(f"on level {k} {error}") from error
-        guard.read()
         backend.synchronize(x)
         self.seconds[k] += time.perf_counter() - started
         return x
@@ -157,40 +164,64 @@ class DifferentiableScore:
     """A score that counts its evaluations, is given the condition, and comes with the product of its Jacobian.
 
     A method ``vjp(x, t, v)`` of the score itself, v times the Jacobian in the shape of x, is used wherever there is
-    one; else the backend differentiates, backwards where it can.
+    one; else the backend differentiates, backwards where it can. The first product is compared with differences
+    (`subspace_sde.derivatives`), by two evaluations that are not counted.
 
     Parameters
     ----------
     level: k, for messages.
     size: the number of samples; x may hold them several times over.
-    like: an array of the kind of x.
+    like: an array of the kind that the score takes; x may be wider, and the score and its products come back as wide.
     condition: (size, ...), or none.
+    sigma: σ where the first product will be taken.
     """
 
-    def __init__(self, score: Score, level: int, size: int, like: Any, condition: Any = None) -> None:
-        self._score, self._level, self._size, self._condition = score, level, size, condition
+    def __init__(
+        self, score: Score, level: int, size: int, like: Any, condition: Any = None, sigma: float = 1.0
+    ) -> None:
+        self._score, self._whose, self._size = score, f"the score of level {level}", size
+        self._condition, self._dtype, self._sigma = condition, like.dtype, sigma
         self.evaluations = 0
         self._backend, self._own = backend_of(like), getattr(score, "vjp", None)
         self._backwards = _differentiates_backwards(like)
+        self._unchecked = True
 
     def __call__(self, x: Any, t: float) -> Any:
         self.evaluations += x.shape[0] // self._size if self._size else 1
-        s = self._score(x, t, *self._more(x))
-        check_score(s, x, f"the score of level {self._level}")
-        return s
+        return self._value(x, t)
 
     def products(self, x: Any, t: float, vectors: Sequence[Any]) -> tuple[Any, list[Any]]:
         """s(x, t), and for each v a w with ⟨v, w⟩ = vᵀ J v, J the Jacobian of s at x: Jᵀv, or Jv."""
-        if self._own is not None:
-            s, found = self(x, t), [self._own(x, t, v, *self._more(x)) for v in vectors]
-            for w in found:
-                check_score(w, x, f"the method vjp of the score of level {self._level}")
-            return s, found
-        if self._backwards:
-            s, pull_back = self._backend.vjp(lambda y: self(y, t), x)
-            return s, [pull_back(v) for v in vectors]
-        both = [self._backend.jvp(lambda y: self(y, t), x, v) for v in vectors]
-        return both[0][0], [w for _, w in both]
+        if self._own is None and not self._backwards:
+            both = [self._backend.jvp(lambda y: self(y, t), x, v) for v in vectors]
+            return both[0][0], [w for _, w in both]
+        if self._own is None:
+            s, pull_back = linearised(lambda y: self(y, t), x, self._whose)
+        else:
+            s, pull_back = self(x, t), lambda v: self._own_product(x, t, v)
+        if self._unchecked:
+            eps = float(namespace(x).finfo(self._dtype).eps)
+            check_derivative(lambda y: self._value(y, t), x, self._sigma, s, pull_back, self._whose, eps)
+            self._unchecked = False
+        return s, [pull_back(v) for v in vectors]
+
+    def _value(self, x: Any, t: float) -> Any:
+        given = self._narrow(x)
+        s = self._score(given, t, *self._more(x))
+        check_score(s, given, self._whose)
+        return self._wide(s, x)
+
+    def _own_product(self, x: Any, t: float, v: Any) -> Any:
+        given = self._narrow(x)
+        w = self._own(given, t, self._narrow(v), *self._more(x))  # type: ignore[misc]  # there is one
+        check_score(w, given, f"the method vjp of {self._whose}")
+        return self._wide(w, x)
+
+    def _narrow(self, x: Any) -> Any:
+        return array_api_compat.array_namespace(x).astype(x, self._dtype, copy=False)
+
+    def _wide(self, s: Any, x: Any) -> Any:
+        return array_api_compat.array_namespace(x).astype(s, x.dtype, copy=False)
 
     def _more(self, x: Any) -> tuple[Any, ...]:
         if self._condition is None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
-from ..arrays import positive_integer
+from ..arrays import expect, positive_integer
 from ..backend import Noise
 from ..shown import Shown
 from .flow import DifferentiableScore
@@ -98,7 +98,8 @@ class Hutchinson(Shown):
     """
 
     def __init__(self, probes: int = 1, distribution: Callable[[Any], Any] = rademacher) -> None:
-        self.draws, self.distribution = positive_integer("probes", probes), distribution
+        self.draws = positive_integer("probes", probes)
+        self.distribution = expect("distribution", distribution, callable, "rademacher")
 
     def _shown(self) -> Iterable[tuple[str, Any]]:
         return [("probes", self.draws), ("distribution", self.distribution)]

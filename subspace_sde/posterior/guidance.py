@@ -10,11 +10,15 @@ with S as in `subspace_sde.posterior.view`. The Jacobian is that of the score, a
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
+import array_api_compat
+
+from ..arrays import at_least_single
 from ..solvers import Solver
 from .method import Differentiable, Method, Prepared
-from .view import Reduction, View
+from .view import View
 
 
 class Guidance(Method):
@@ -33,20 +37,45 @@ class Guidance(Method):
     def prepare(self, view: View, score: Differentiable, solver: Solver, rows: slice) -> Prepared:
         sde = view.process.sde
         likelihood = view.reduced(self.variance(view.process.ends(view.level)[0], sde, view.coordinates))
-        return Prepared(_Guided(self, likelihood, score, view, rows), solver, self)
+        return Prepared(Guided(self, likelihood, score, view, rows), solver, self)
 
 
-class _Guided:
+class Likelihood(Protocol):
+    """What guides: a `View`, or what stands for one."""
+
+    def pull(self, clean: Any, variance: float, rows: slice) -> Any:
+        """See `View.pull`."""
+
+
+class Guided:
+    """The score of a stage, guided by the gradient of a likelihood."""
+
     def __init__(
-        self, method: Guidance, likelihood: View | Reduction, score: Differentiable, view: View, rows: slice
+        self, method: Guidance, likelihood: Likelihood, score: Differentiable, view: View, rows: slice
     ) -> None:
         self._method, self._likelihood, self._score, self._rows = method, likelihood, score, rows
         self._sde, self._level = view.process.sde, view.coordinates
+        self._end, self._unchecked = view.process.ends(view.level)[0], True
 
     def __call__(self, x: Any, t: float) -> Any:
         alpha, variance = float(self._sde.alpha(t)), float(self._sde.sigma(t)) ** 2
+        if self._unchecked:  # at the end of the stage, where the noise is least and the network says most
+            sigma = float(self._sde.sigma(self._end))
+            self._score.check_derivative(sigma / math.sqrt(variance) * x, self._end, sigma)
+            self._unchecked = False
         s, pull_back = self._score.linearised(x, t)
-        clean = (x + variance * s) / alpha
+        wide = at_least_single(s)
+        clean = (at_least_single(x) + variance * wide) / alpha
         pulled = self._likelihood.pull(clean, self._method.variance(t, self._sde, self._level), self._rows)
-        back = (pulled + variance * pull_back(pulled)) / alpha
-        return s + self._method.weight * back
+        back = (pulled + variance * _pulled_back(pull_back, pulled, s.dtype)) / alpha
+        return array_api_compat.array_namespace(s).astype(wide + self._method.weight * back, s.dtype, copy=False)
+
+
+def _pulled_back(pull_back: Callable[[Any], Any], v: Any, dtype: Any) -> Any:
+    """v times the Jacobian; through a score of half precision in units of v's largest entry, against overflow."""
+    if v.dtype == dtype:
+        return pull_back(v)
+    xp = array_api_compat.array_namespace(v)
+    unit = xp.max(xp.abs(v), axis=tuple(range(1, v.ndim)), keepdims=True)
+    unit = xp.where(unit > 0, unit, xp.ones_like(unit))
+    return unit * at_least_single(pull_back(xp.astype(v / unit, dtype)))

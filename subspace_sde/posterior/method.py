@@ -23,6 +23,9 @@ class Differentiable(Protocol):
     def linearised(self, x: Any, t: float) -> tuple[Any, Callable[[Any], Any]]:
         """The score at (x, t), and what gives v times its Jacobian there."""
 
+    def check_derivative(self, x: Any, t: float, sigma: float) -> None:
+        """A ValueError where that Jacobian is not the score's, by differences of a part of sigma around (x, t)."""
+
 
 @dataclass(frozen=True, repr=False)
 class Prepared(Shown):

@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import is_floating, namespace, positive_integer
+from ..arrays import at_least_single, expect, is_floating, namespace, positive_integer
 from ..backend import backend_of
 from ..measurements import LinearMeasurement, check_measurement
 from .linear_systems import conjugate_gradients
@@ -38,8 +38,7 @@ class Observation:
     """
 
     def __init__(self, measurement: LinearMeasurement, y: Any, noise: float = 0.0, iterations: int = 100) -> None:
-        if not isinstance(measurement, LinearMeasurement):
-            raise TypeError(f"measurement must be a LinearMeasurement, got {type(measurement).__name__}")
+        expect("measurement", measurement, LinearMeasurement, "Pooling((3, 32, 32), 4)")
         xp, n = namespace(y), len(measurement.shape)
         if not is_floating(y):
             raise ValueError(f"y must hold floating-point numbers, got {y.dtype}")
@@ -54,7 +53,7 @@ class Observation:
             raise ValueError(f"noise is a standard deviation, finite and not negative, got {noise!r}")
         iterations = positive_integer("iterations", iterations)
         try:
-            check_measurement(measurement, y)
+            check_measurement(measurement, at_least_single(y))
         except AssertionError as error:
             raise ValueError(f"this measurement is no linear map with its adjoint: {error}") from None
         self.measurement, self.noise, self.iterations = measurement, float(noise), iterations
@@ -64,13 +63,13 @@ class Observation:
             self._check_range(xp)
 
     def pseudo_inverse(self, y: Any) -> Any:
-        """Aᵀ(AAᵀ)⁺y, the smallest x with A x = y where there is one; y (batch, *shape)."""
-        xp, a = array_api_compat.array_namespace(y), self.measurement
+        """Aᵀ(AAᵀ)⁺y, the smallest x with A x = y where there is one; y (batch, *shape). In float32 or wider."""
+        xp, a, y = array_api_compat.array_namespace(y), self.measurement, at_least_single(y)
         solved = conjugate_gradients(lambda v: a._gram(v, xp), y, len(a.shape), self.iterations)
         return a._adjoint(solved, xp)
 
     def _check_range(self, xp: Any) -> None:
-        a, y = self.measurement, self.y
+        a, y = self.measurement, at_least_single(self.y)
         # the normal equations always have a solution, where AAᵀv = y has none
         x = conjugate_gradients(
             lambda u: a._adjoint(a._apply(u, xp), xp), a._adjoint(y, xp), len(a.ambient_shape), 10 * self.iterations
@@ -79,7 +78,7 @@ class Observation:
         back = a._adjoint(rest, xp)  # 0 where nothing is nearer; else A is ill-conditioned, and y may be reached yet
         sizes = [xp.max(xp.abs(v)) for v in (rest, y, back)]
         far, size, slope = (float(backend_of(y).to_numpy(v)) for v in sizes)
-        small = float(xp.finfo(y.dtype).eps) ** 0.5
+        small = float(xp.finfo(self.y.dtype).eps) ** 0.5
         if far > small * size and slope <= small * far:
             raise ValueError(
                 f"without noise y must lie in the range of {self.measurement!r}, but the nearest A x is {far:.1e} "

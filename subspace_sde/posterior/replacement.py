@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ..arrays import Score
+import array_api_compat
+
+from ..arrays import Score, expect
 from ..sdes import IsotropicSDE
 from ..solvers import Solver
 from ..solvers.base import Draw
@@ -42,8 +44,7 @@ class Replacement(Method):
         if not 0 <= least <= 1:
             raise ValueError(f"least is a share between 0 and 1, got {least}")
         self.otherwise = PiGDM() if otherwise is None else otherwise
-        if not isinstance(self.otherwise, Method):
-            raise TypeError(f"otherwise takes a Method, PiGDM() say, got {otherwise!r}")
+        expect("otherwise", self.otherwise, Method, "PiGDM()")
         self.least = float(least)
 
     def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:
@@ -90,7 +91,8 @@ class Replacing:
 
     def _replaced(self, x: Any, t: float, sde: IsotropicSDE, noise: Draw) -> Any:
         known = float(sde.alpha(t)) * self._determined.value
-        return x + self._determined.project(known + float(sde.sigma(t)) * noise() - x)
+        change = self._determined.project(known + float(sde.sigma(t)) * noise() - x)
+        return x + array_api_compat.array_namespace(x).astype(change, x.dtype, copy=False)
 
 
 def _noised(x: Any, s: float, t: float, sde: IsotropicSDE, noise: Draw) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score
+from ..arrays import Score, expect, is_integer
 from ..backend import RNG, Noise
 from ..process import SubspaceSDE
 from ..sampling.algorithm_1 import Samples, Stage, Step, checked_num, checked_solver, run
@@ -77,11 +77,14 @@ def sample_posterior(
         then compute nothing of full size; larger ones apply A at every evaluation.
 
     With each evaluation of a guided score goes one product with its derivative, backwards through the network on torch;
-    it is not counted. With numpy arrays a score must have a method ``vjp(x, t, v)`` for guidance.
+    it is not counted, nor are three evaluations on every level of each chunk, by which the derivative is checked. With
+    numpy arrays a score must have a method ``vjp(x, t, v)`` for guidance.
 
     Raises
     ------
-    ValueError: as of `sample`; an observation that does not fit the process, or that the method refuses.
+    ValueError: as of `sample`; an observation that does not fit the process, or that the method refuses; guidance by a
+        score whose derivative is not that of its values, because ``torch.no_grad()`` or ``.detach()`` cut it off.
+    TypeError: an object of the wrong kind.
 
     >>> import numpy as np
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
@@ -94,16 +97,21 @@ def sample_posterior(
     >>> np.round(found.x[:, :2] - seen.y, 1).tolist() == [[0.0, 0.0]] * 3
     True
     """
+    expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
+    expect("observation", observation, Observation, "Observation(measurement, y, noise)")
     scores = process.check_scores(scores)
     _check(process, observation, num)
     method = PiGDM() if method is None else method
-    if not isinstance(method, Method):
-        raise TypeError(f"method must be a Method, PiGDM() say, got {type(method).__name__}")
+    expect("method", method, Method, "PiGDM()")
+    expect("full", full, lambda f: isinstance(f, bool), "True")
+    if not is_integer(largest) or largest < 0:
+        raise ValueError(f"largest is a number of coordinates, an integer and not negative, got {largest!r}")
     method.check(observation)
     num, solver = checked_num(num, process), checked_solver(solver)
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:
+        expect("start", start, Start, "Start(x, level=1)")
         top, grids = start.plan(process, grids, num, observation.y)
     if not (full or observation.noise) and not all(process.complement_variances[:top]):
         raise ValueError(
@@ -145,8 +153,8 @@ def sample_posterior(
 
 def _begin(process: SubspaceSDE, k: int, t: float, start: Start | None, full: bool, rows: slice, noise: Noise) -> Any:
     """x at the time t at which the first stage, k, begins."""
-    if full and start is not None and start.level == 0:
-        return start.draw(process, 0, rows, noise)  # its complement is known
+    if full and start is not None:
+        k = start.level  # what it says of the complements between its level and the stage's is known
     x = process.sde.prior_std * noise.normal(process.shape(k)) if start is None else start.draw(process, k, rows, noise)
     for j in range(k, 0, -1) if full else ():
         step, xp = process.subspaces.steps[j - 1], array_api_compat.array_namespace(x)
@@ -175,10 +183,11 @@ class _Full:
         back = self._linear.full_score([lambda u, t: pull_back(u)] * len(self._scores), level=self._k)
         return whole(x, t), lambda v: back(v, t)
 
+    def check_derivative(self, x: Any, t: float, sigma: float) -> None:
+        self._scores[self._k].check_derivative(self._restrict(x), t, sigma)
+
 
 def _check(process: SubspaceSDE, observation: Observation, num: Any) -> None:
-    if not isinstance(observation, Observation):
-        raise TypeError(f"observation must be an Observation(measurement, y, noise), got {type(observation).__name__}")
     measurement = observation.measurement
     if measurement.ambient_shape != process.shape(0):
         raise ValueError(

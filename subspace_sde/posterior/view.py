@@ -21,6 +21,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from ..arrays import at_least_single, expect
 from ..backend import Noise, backend_of
 from ..process import SubspaceSDE
 from .linear_systems import conjugate_gradients
@@ -44,11 +45,15 @@ class View:
     ----------
     coordinates: the level in whose coordinates x is; 0 in full dimension. So many steps hide the rest of it.
     shape: of the stage's x.
+
+    Systems are solved in float32 where y is narrower, and what is found stays as wide.
     """
 
     def __init__(
         self, process: SubspaceSDE, observation: Observation, level: int, full: bool = False, largest: int = 4096
     ) -> None:
+        expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
+        expect("observation", observation, Observation, "Observation(measurement, y, noise)")
         self.process, self.observation, self.level, self.full = process, observation, level, full
         self.coordinates = 0 if full else level
         self.shape = process.shape(self.coordinates)
@@ -60,7 +65,7 @@ class View:
     @cached_property
     def y(self) -> Any:
         """y less what the means of the hidden complements contribute, (num or 1, *measurement.shape)."""
-        y, mean = self.observation.y, self.process.mean
+        y, mean = at_least_single(self.observation.y), self.process.mean
         if mean is None or not self.coordinates:
             return y
         hidden = backend_of(y).from_numpy(self.process.subspaces[self.level].reject(mean), y)
@@ -68,7 +73,7 @@ class View:
 
     def pull(self, clean: Any, variance: float, rows: slice) -> Any:
         """(A U_k)ᵀ S⁻¹ (y − A U_k D): the gradient of log N(y; A U_k D, S(r²)) with respect to D = `clean`."""
-        xp = array_api_compat.array_namespace(clean)
+        xp, clean = array_api_compat.array_namespace(clean), at_least_single(clean)
         rest = _rows(self.y, rows) - self.measurement._apply(clean, xp)
         return self.measurement._adjoint(self.solve(rest, variance), xp)
 
@@ -87,7 +92,7 @@ class View:
 
     def information(self, floor: float, weights: Sequence[float], variance: float) -> Any:
         """(A U_k)ᵀ S⁻¹ A U_k as a matrix (n_k, n_k), S with `floor` for σ_y² and `weights` for the v_j."""
-        y = self.observation.y
+        y = at_least_single(self.observation.y)
         xp, n = array_api_compat.array_namespace(y), math.prod(self.shape)
         parts = []
         for start in range(0, n, _COLUMNS):
@@ -101,12 +106,13 @@ class View:
     @cached_property
     def determined(self) -> Determined | None:
         """What y alone determines of x_k(0); None where it is nothing, or the level is too large to say."""
-        y, observation = self.observation.y, self.observation
+        observation = self.observation
+        y = at_least_single(observation.y)
         xp = array_api_compat.array_namespace(y)
         smallest = observation.pseudo_inverse(y)
         if not self.coordinates:
             whole = observation.measurement
-            return Determined(lambda x: observation.pseudo_inverse(whole._apply(x, xp)), smallest, 1.0)
+            return Determined(lambda x: observation.pseudo_inverse(whole._apply(at_least_single(x), xp)), smallest, 1.0)
         if not self._dense:
             return None
         # U_kᵀ Q U_k, with Q = Aᵀ(AAᵀ)⁺A onto the row space: its eigenvectors of eigenvalue 1 are the z with U_k z in it
@@ -118,7 +124,7 @@ class View:
         basis = vectors[:, -count:]  # the eigenvalues ascend
 
         def project(z: Any) -> Any:
-            flat = xp.reshape(z, (z.shape[0], -1))
+            flat = xp.reshape(at_least_single(z), (z.shape[0], -1))
             return xp.reshape(xp.matmul(xp.matmul(flat, basis), xp.matrix_transpose(basis)), z.shape)
 
         value = project(self.process.subspaces[self.level]._restrict(smallest, xp))
@@ -138,16 +144,22 @@ class View:
         process, k, xp = self.process, self.level, array_api_compat.array_namespace(x)
         t, step, outer = process.times[k - 1], process.subspaces.steps[k - 1], process.subspaces[k - 1]
         v, whole = process.complement_variances[:k], self.observation.measurement
-        drawn = _weigh(process, k, noise.normal(process.shape(0)), [math.sqrt(w) for w in v], math.sqrt(variance))
+        dtype, x, clean = x.dtype, at_least_single(x), at_least_single(clean)
+
+        def normal(shape: tuple[int, ...]) -> Any:
+            return at_least_single(noise.normal(shape))
+
+        drawn = _weigh(process, k, normal(process.shape(0)), [math.sqrt(w) for w in v], math.sqrt(variance))
         rest = _rows(self.y, rows) - self.measurement._apply(clean, xp) - whole._apply(drawn, xp)
         if self.observation.noise:
-            rest = rest - self.observation.noise * noise.normal(whole.shape)
+            rest = rest - self.observation.noise * normal(whole.shape)
         correction = v[-1] * whole._adjoint(self.solve(rest, variance), xp)
         complement = step._reject(outer._restrict(drawn + correction, xp), xp)
         if process._complement_means:
             complement = complement + process._complement_means[k - 1].like(x)
-        fresh = step._reject(noise.normal(step.ambient_shape), xp)
-        return step._embed(x, xp) + float(process.sde.alpha(t)) * complement + float(process.sde.sigma(t)) * fresh
+        fresh = step._reject(normal(step.ambient_shape), xp)
+        found = step._embed(x, xp) + float(process.sde.alpha(t)) * complement + float(process.sde.sigma(t)) * fresh
+        return xp.astype(found, dtype, copy=False)
 
     def _solve(self, y: Any, floor: float, weights: Sequence[float], variance: float) -> Any:
         whole, xp = self.observation.measurement, array_api_compat.array_namespace(y)
@@ -182,7 +194,7 @@ class Reduction:
 
     def pull(self, clean: Any, variance: float, rows: slice) -> Any:
         """See `View.pull`."""
-        xp = array_api_compat.array_namespace(clean)
+        xp, clean = array_api_compat.array_namespace(clean), at_least_single(clean)
         along = xp.matmul(xp.reshape(clean, (clean.shape[0], -1)), self._vectors)
         rest = _rows(self._b, rows) - self._values * along
         found = rest / (1 + (variance - self._least) * self._values)

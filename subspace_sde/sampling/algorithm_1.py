@@ -19,7 +19,7 @@ from ..shown import Shown
 from ..solvers import EulerMaruyama, Langevin, Solver
 from .grids import stage_times
 from .start import Start
-from .watching import Checked, Guard, warn_of_training
+from .watching import Checked, Guard, steps_of, warn_of_training
 
 _MOST_NUMBERS = 2**36
 
@@ -252,24 +252,18 @@ def _algorithm_1(
         guard.watch(x, times[0], 0)
         if trajectory:
             states.append((times[0], k, x))
-        numbers = {t: i for i, t in enumerate(times)}
+        fresh = partial(noise.normal, stage.shape)
         try:
-            steps = stage.solver.stage(x, times, stage.score, sde, partial(noise.normal, stage.shape))
-            for s, x in steps:
-                if s not in numbers:
-                    raise ValueError(
-                        f"{type(stage.solver).__name__} yields x at t = {s!r}, which is no time of its stage"
-                    )
-                guard.watch(x, s, numbers[s])
+            for number, s, reached in steps_of(stage.solver, x, times, stage.score, sde, fresh, guard):
+                x = reached
                 if trajectory:
                     states.append((s, k, x))
-                stop = report(Step(k, s, done + numbers[s], total, first, x))
-                if stop and done + numbers[s] < total:
+                stop = report(Step(k, s, done + number, total, first, x))
+                if stop and done + number < total:
                     return None, True
         except FloatingPointError as error:  # of a solver that looks at every evaluation
             where = f" of the chunk that begins with sample {first}" if first else ""
             raise ValueError(f"on level {k} {error}{where}") from error
-        guard.read()
         backend.synchronize(x)
         seconds[k] = time.perf_counter() - started
         done += len(times) - 1

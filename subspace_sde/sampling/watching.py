@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from types import CodeType
 from typing import Any
 
 import array_api_compat
@@ -14,28 +16,37 @@ import numpy as np
 
 from ..arrays import Score, check_score, on_host
 from ..backend import backend_of
+from ..derivatives import check_derivative, linearised
+from ..sdes import IsotropicSDE
+from ..solvers import Solver
+from ..solvers.base import Draw
 
 
 class Checked:
     """A score that counts its calls, is given the condition, and refuses what is not a score of x."""
 
     def __init__(self, score: Score, level: int, condition: Any = None) -> None:
-        self._score, self._level, self.calls = score, level, 0
+        self._score, self._whose, self.calls = score, f"the score of level {level}", 0
         self._more = () if condition is None else (condition,)
 
     def __call__(self, x: Any, t: Any) -> Any:
         self.calls += 1
         s = self._score(x, t, *self._more)
-        check_score(s, x, f"the score of level {self._level}")
+        check_score(s, x, self._whose)
         return s
 
     def linearised(self, x: Any, t: float) -> tuple[Any, Callable[[Any], Any]]:
         """The score at (x, t), and what gives v times its Jacobian: its own method ``vjp(x, t, v)`` if it has one."""
         own = getattr(self._score, "vjp", None)
         if own is None:
-            found: tuple[Any, Callable[[Any], Any]] = backend_of(x).vjp(lambda y: self(y, t), x)
-            return found
+            return linearised(lambda y: self(y, t), x, self._whose)
         return self(x, t), lambda v: own(x, t, v, *self._more)
+
+    def check_derivative(self, x: Any, t: float, sigma: float) -> None:
+        """`subspace_sde.derivatives.check_derivative` at (x, t): three evaluations, which are not counted."""
+        calls = self.calls
+        check_derivative(lambda y: self(y, t), x, sigma, *self.linearised(x, t), self._whose)
+        self.calls = calls
 
 
 class Guard:
@@ -74,6 +85,24 @@ class Guard:
         self._flags, self._where = [], []
 
 
+def steps_of(
+    solver: Solver, x: Any, times: Sequence[float], score: Score, sde: IsotropicSDE, noise: Draw, guard: Guard
+) -> Iterator[tuple[int, float, Any]]:
+    """(number, s, x(s)) for each step of a stage, the first of number 1, watched by `guard`.
+
+    Raises ValueError for a solver that yields x at a time that is none of `times`, or ends before the last of them.
+    """
+    numbers, s = {t: i for i, t in enumerate(times)}, times[0]
+    for s, reached in solver.stage(x, times, score, sde, noise):
+        if s not in numbers:
+            raise ValueError(f"{type(solver).__name__} yields x at t = {s!r}, which is no time of its stage")
+        guard.watch(reached, s, numbers[s])
+        yield numbers[s], s, reached
+    if s != times[-1]:
+        raise ValueError(f"{type(solver).__name__} ends at t = {s!r}, before the end of its stage, t = {times[-1]!r}")
+    guard.read()
+
+
 def warn_of_training(scores: Sequence[Score]) -> None:
     """A warning for each score that is a network in training mode, or leads to one."""
     for k, score in enumerate(scores):
@@ -88,25 +117,72 @@ def warn_of_training(scores: Sequence[Score]) -> None:
 def _in_training(score: Any) -> bool:
     """Whether a score is a network in training mode, or leads to one.
 
-    It is followed through adapters, lambdas, partials and methods: by what they close over, and what they belong to.
+    It is followed through adapters, lambdas, partials, methods and containers, by what their code names: of an object
+    that holds a training network beside its average, the one that is called. What has a mode ends the search.
     """
     waiting, seen = [score], set()
     while waiting:
         found = waiting.pop()
-        if id(found) in seen:
+        if id(found) in seen or inspect.ismodule(found) or inspect.isclass(found):
             continue
         seen.add(id(found))
-        near: list[Any] = []
-        if inspect.isfunction(found):
-            variables = inspect.getclosurevars(found)
-            waiting += variables.nonlocals.values()
-            near += variables.globals.values()
+        mode = _mode(found)
+        if mode is not None:
+            if mode:
+                return True
+        elif inspect.isfunction(found):
+            waiting += _named_by_function(found)
+        elif inspect.ismethod(found):
+            waiting += _named(found.__func__, found.__self__)
         elif isinstance(found, partial):
             waiting += [found.func, *found.args, *found.keywords.values()]
-        elif inspect.ismethod(found):
-            waiting.append(found.__self__)
-        else:
-            near += [found, *getattr(found, "__dict__", {}).values()]
-        if any(getattr(v, "training", False) is True for v in near if not inspect.ismodule(v)):
-            return True
+        elif isinstance(found, dict):
+            waiting += found.values()
+        elif isinstance(found, (list, tuple, set, frozenset)):
+            waiting += found
+        elif callable(found):
+            waiting += _named(inspect.getattr_static(type(found), "__call__", None), found)
     return False
+
+
+def _mode(value: Any) -> bool | None:
+    """Whether a network is in training mode; None for what is no network."""
+    mode = getattr(value, "training", None)
+    return mode if isinstance(mode, bool) else None
+
+
+def _named_by_function(function: Any) -> Iterator[Any]:
+    """What the code of a function names: of what it closes over, its defaults, and the globals of its own module."""
+    code, everywhere = function.__code__, function.__globals__
+    own = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # of a cell that is empty yet
+            own.append(cell.cell_contents)
+    for name in code.co_names:
+        value = everywhere.get(name)
+        if not inspect.isfunction(value) or value.__globals__ is everywhere:
+            own.append(value)
+    for value in own:
+        yield from _parts(code, value)
+
+
+def _named(method: Any, owner: Any) -> Iterator[Any]:
+    """What a method names: of its object, and as any function does."""
+    if inspect.isfunction(method):
+        yield from _parts(method.__code__, owner, itself=_mode(owner) is not None)
+        yield from _named_by_function(method)
+
+
+def _parts(code: CodeType, value: Any, itself: bool = True) -> Iterable[Any]:
+    """The attributes and entries of `value` that `code` names; `value` itself where it names none of them."""
+    found: list[Any] = []
+    if isinstance(value, dict):
+        found = [value[key] for key in code.co_consts if isinstance(key, str) and key in value]
+    elif _mode(value) is None:
+        for name in code.co_names:
+            attribute = inspect.getattr_static(value, name, None)
+            if isinstance(attribute, property):
+                found += _named(attribute.fget, value)
+            elif attribute is not None and not inspect.isfunction(getattr(value, name, None)):
+                found.append(getattr(value, name, None))
+    return found or ([value] if itself else [])

@@ -30,7 +30,7 @@ def test_refusals():
             Observation(mask, y, noise)
     with pytest.raises(ValueError, match="iterations must be an integer >= 1"):
         Observation(mask, y, iterations=0)
-    with pytest.raises(TypeError, match="must be a LinearMeasurement, got function"):
+    with pytest.raises(TypeError, match=r"`measurement` takes an object like Pooling.*, got function"):
         Observation(lambda x: x, y)
     for wrong in (Squares, WrongAdjoint):
         with pytest.raises(ValueError, match=r"no linear map with its adjoint: .* does not hold"):
@@ -43,9 +43,11 @@ def test_refusals():
         sample_posterior(process, scores, Observation(Mask([1] * 9, (9,)), np.zeros(9)), 1)
     with pytest.raises(ValueError, match="y holds 2 measurements for 3 samples"):
         sample_posterior(process, scores, Observation(mask, np.zeros((2, 5))), 3)
-    with pytest.raises(TypeError, match=r"observation must be an Observation\(measurement, y, noise\), got ndarray"):
+    with pytest.raises(
+        TypeError, match=r"`observation` takes an object like Observation\(measurement, y, noise\), got ndarray"
+    ):
         sample_posterior(process, scores, y, 1)
-    with pytest.raises(TypeError, match=r"method must be a Method, PiGDM\(\) say, got ABCMeta"):
+    with pytest.raises(TypeError, match=r"`method` takes an object like PiGDM\(\), got the class PiGDM"):
         sample_posterior(process, scores, Observation(mask, y), 1, PiGDM)
     with pytest.raises(ValueError, match="DPS divides by the variance of the noise"):
         sample_posterior(process, scores, Observation(mask, y), 1, DPS())
@@ -93,7 +95,7 @@ def test_variances_of_any_kind():
         assert PiGDM(one).variance(1.0, VE(), level=3) == PiGDM(0.25).variance(1.0, VE())
     for each in ([0.25, 0.5], np.asarray([0.25, 0.5])):
         assert PiGDM(each).variance(1.0, VE(), level=1) == PiGDM(0.5).variance(1.0, VE())
-    with pytest.raises(TypeError, match=r"otherwise takes a Method, PiGDM\(\) say, got"):
+    with pytest.raises(TypeError, match=r"`otherwise` takes an object like PiGDM\(\), got"):
         Replacement(PiGDM)
 
 

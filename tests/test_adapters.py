@@ -1,0 +1,186 @@
+"""What adapters refuse: times of another process, labels that are none, and things of the wrong kind."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from subspace_sde import VE, VP, Downsampling, NestedSubspaces, RectifiedFlow, SubspaceSDE, log_likelihood
+from subspace_sde.arrays import expect
+from subspace_sde.likelihood import Bins, Exact, Hutchinson, encode, interpolate, latent_parts
+from subspace_sde.posterior import Observation, Replacement, View
+from subspace_sde.sampling import Start, sample
+from subspace_sde.scores import (
+    change_process,
+    denoiser,
+    from_denoiser,
+    from_noise,
+    from_v_prediction,
+    from_velocity,
+    guided,
+    precondition,
+    probability_flow,
+)
+from subspace_sde.solvers import Heun
+
+SDE = RectifiedFlow()  # whose times end inside of [0, 1]
+ADAPTERS = {
+    "from_noise": from_noise,
+    "from_denoiser": from_denoiser,
+    "from_velocity": from_velocity,
+    "from_v_prediction": from_v_prediction,
+    "denoiser": denoiser,
+    "probability_flow": probability_flow,
+    "precondition": lambda n, sde: precondition(n, sde, 0.5),
+    "change_process": lambda n, sde: change_process(n, sde, sde),
+}
+each_adapter = pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS)
+
+
+def zero(x, t):
+    return 0 * x
+
+
+@each_adapter
+@pytest.mark.parametrize("t", [0.0, 1.0, -0.1, 7.0, math.nan, math.inf])
+def test_a_time_outside_of_the_process_is_refused(adapter, t, array):
+    score, x = adapter(zero, SDE), array(np.ones((2, 3)))
+    for given in (t, array([0.5, t])):
+        with pytest.raises(ValueError, match=r"must lie in \["):
+            score(x, given)
+
+
+@pytest.mark.parametrize("name", ADAPTERS.keys() - {"change_process"})  # which asks the SDE
+def test_times_at_the_ends_are_taken(name, array):
+    score, x = ADAPTERS[name](zero, SDE), array(np.ones((2, 3)))
+    for t in (SDE.t_min, SDE.T, array([SDE.t_min, SDE.T]), float(np.float32(SDE.T)), array(SDE.t_min)):
+        assert np.all(np.isfinite(np.asarray(score(x, t))))
+    assert score(x[:0], array([])).shape == (0, 3)
+
+
+@each_adapter
+@pytest.mark.parametrize("wrong", ["abc", None, 3, VE])
+def test_an_adapter_takes_a_function_and_an_sde(adapter, wrong):
+    with pytest.raises(TypeError, match=r"`sde` takes an object like VE\(\), got|`trained` takes an object like VE"):
+        adapter(zero, wrong)
+    with pytest.raises(TypeError, match=r"`(network|score)` takes an object like a function"):
+        adapter(wrong, SDE)
+
+
+@pytest.mark.parametrize(
+    ("unconditional", "error", "sentence"),
+    [
+        (None, TypeError, "`unconditional` takes an object like 0, got NoneType"),
+        ("none", TypeError, "`unconditional` takes an object like 0, got str"),
+        (math.nan, ValueError, "unconditional is an entry of the condition's array, and finite, got nan"),
+        (np.asarray([0.0, math.inf]), ValueError, "unconditional is an entry of the condition's array, and finite"),
+    ],
+)
+def test_a_label_for_nothing_must_be_one(unconditional, error, sentence):
+    with pytest.raises(error, match=sentence):
+        guided(lambda x, t, c: x, 2.0, unconditional)
+
+
+def test_a_label_for_nothing_is_of_the_labels_kind():
+    x = np.ones((2, 3))
+    for labels in (np.asarray([1, 2]), torch.tensor([1, 2])):
+        given = x if isinstance(labels, np.ndarray) else torch.tensor(x)
+        with pytest.raises(ValueError, match=r"an entry of the condition's array, of .*int64, got 1.5"):
+            guided(lambda x, t, c: x, 2.0, 1.5)(given, 0.5, labels)
+        double = guided(lambda x, t, c: x * c[:, None], 2.0, 7.0)(given, 0.5, labels)  # 7 + 2 (c - 7)
+        assert np.asarray(double)[:, 0].tolist() == [-5, -3]
+    with pytest.raises(ValueError, match="the weight of guidance must be finite, got nan"):
+        guided(zero, math.nan, 0)
+    with pytest.raises(TypeError, match=r"`the weight of guidance` takes an object like 1\.0, got str"):
+        guided(zero, "strong", 0)
+
+
+@pytest.mark.parametrize("sigma_data", [0, -1, math.nan, math.inf])
+def test_a_standard_deviation_of_the_data_is_positive(sigma_data):
+    with pytest.raises(ValueError, match=r"sigma_data (is a standard deviation and positive|must be finite), got"):
+        precondition(zero, SDE, sigma_data)
+    with pytest.raises(ValueError, match="mean must be finite, got nan"):
+        precondition(zero, SDE, 0.5, math.nan)
+
+
+def test_an_offset_is_finite():
+    for offset in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="offset must be finite, got"):
+            change_process(zero, SDE, SDE, offset=offset)
+    with pytest.raises(ValueError, match="scale and coordinate_scale must be positive, got inf"):
+        change_process(zero, SDE, SDE, scale=math.inf)
+
+
+def test_weights_of_an_interpolation_are_finite():
+    a, b = np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0])
+    for w in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="the weights of an interpolation are finite, 0 for a and 1 for b, got"):
+            interpolate(a, b, [0.5, w])
+
+
+def test_a_level_is_none_of_the_process():
+    process = made()
+    for k in (-1, 2):
+        with pytest.raises(ValueError, match=f"a level is one of 0 to 1, got {k}"):
+            process.ends(k)
+
+
+# -- the wrong kind of thing
+
+
+def made():
+    return SubspaceSDE(VP(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0])
+
+
+WRONG = {
+    "form": "Staged()",
+    "solver": "Heun()",
+    "trace": "Hutchinson()",
+    "bins": "Bins()",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_a_likelihood_takes(name):
+    scores = [zero, zero]
+    for wrong in ("abc", 3, 0.5, Heun if name == "solver" else Exact):
+        with pytest.raises(TypeError, match=f"`{name}` takes an object like {WRONG[name][:-2]}"):
+            log_likelihood(made(), scores, np.ones((1, 4)), **{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", ["abc", 3, SubspaceSDE, VE()])
+def test_what_is_no_process(wrong):
+    x = np.ones((1, 4))
+    for call in (
+        lambda: log_likelihood(wrong, [zero, zero], x),
+        lambda: encode(wrong, [zero, zero], x),
+        lambda: latent_parts(wrong, x),
+        lambda: View(wrong, None, 0),
+    ):
+        with pytest.raises(TypeError, match=r"`process` takes an object like SubspaceSDE\(sde, subspaces, times"):
+            call()
+
+
+def test_what_others_take():
+    with pytest.raises(TypeError, match="`distribution` takes an object like rademacher, got str"):
+        Hutchinson(distribution="gaussian")
+    with pytest.raises(TypeError, match="`measurement` takes an object like Pooling"):
+        Observation("abc", np.ones(3))
+    with pytest.raises(TypeError, match=r"`otherwise` takes an object like PiGDM\(\), got float"):
+        Replacement(0.5)
+    with pytest.raises(TypeError, match="`observation` takes an object like Observation"):
+        View(made(), np.ones(3), 0)
+    for level in (1.5, True, "one", -1):
+        with pytest.raises(ValueError, match="a start lies on one of the levels 0 to 1, got"):
+            sample(made(), [zero, zero], 1, steps=4, start=Start(np.ones(2), level))
+    assert Bins().count == 256
+
+
+def test_expect_returns_what_it_was_given_and_refuses_classes():
+    assert expect("sde", 3, (int, float), "3") == 3
+    assert expect("sde", 4, lambda v: v > 3, "4") == 4
+    with pytest.raises(TypeError, match="`sde` takes an object like 4, got int"):
+        expect("sde", 3, lambda v: v > 3, "4")
+    with pytest.raises(TypeError, match=r"`sde` takes an object like VE\(\), got the class VE: call it first"):
+        expect("sde", VE, callable, "VE()")
