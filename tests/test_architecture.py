@@ -14,6 +14,7 @@ REPOSITORY = PACKAGE.parent
 LAYERS = """
 arrays         what the array API leaves open: coefficients, namespaces, checks of what is passed in
 shown          how objects show themselves
+border         public calls hold their arguments against their annotations
 backend        plug-ins and randomness
 comparison     how a law is held against what was found
 specification  objects by the arguments that made them: plain JSON, and equality

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.fft import dct
 
+from ..border import checked
 from ..subspaces import Separable, Subspace
 from .gaussian import Diagonalised, Gaussian
 
 
+@checked
 class DCTGaussian(Diagonalised):
     """The Gaussian whose DCT-II coefficients over all axes are independent: a diagonal instead of a covariance.
 
@@ -44,7 +46,8 @@ class DCTGaussian(Diagonalised):
         return subspace.captured(self.axes)
 
 
-def dct_basis(shape: Sequence[int]) -> Subspace:
+@checked
+def dct_basis(shape: int | Sequence[int]) -> Subspace:
     """The orthonormal DCT-II over all axes, as a rotation: `restrict` gives the coefficients.
 
     >>> dct_basis((4,)).restrict(np.ones(4)).round(6) + 0.0

@@ -10,11 +10,13 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import device, over
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Subspace
 from .base import BITS, KnownScore, Oracle, uniform
 
 
+@checked
 class Mixture(Oracle):
     """A mixture of Gaussians of any kind, or of any oracles, of one shape.
 
