@@ -182,7 +182,13 @@ def _described(kind: Any) -> str:
         return "None"
     if origin is Callable:
         return "a function"
-    plain = {int: "a whole number", float: "a number", bool: "True or False", str: "a string", Array: "an array"}
+    plain = {
+        int: "a whole number",
+        float: "a number",
+        bool: "True or False",
+        str: "a string",
+        Array: "an array (numpy, torch, ...)",
+    }
     if kind in plain:
         return plain[kind]
     name = getattr(origin or kind, "__name__", str(kind))

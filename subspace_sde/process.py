@@ -58,10 +58,6 @@ class SubspaceSDE:
         complement_variances: Sequence[float],
         mean: Any = None,
     ) -> None:
-        if not isinstance(subspaces, NestedSubspaces):
-            raise TypeError(f"subspaces must be NestedSubspaces, got {type(subspaces).__name__}")
-        if not isinstance(sde, IsotropicSDE):
-            raise TypeError(f"sde must be an IsotropicSDE, got {type(sde).__name__}")
         self.sde, self.subspaces = sde, subspaces
         self.K = len(subspaces) - 1
         self.times = tuple(float(t) for t in times)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.fft import dct
 
+from ..arrays import sizes
 from ..border import checked
 from ..subspaces import Separable, Subspace
 from .gaussian import Diagonalised, Gaussian
@@ -53,7 +54,7 @@ def dct_basis(shape: int | Sequence[int]) -> Subspace:
     >>> dct_basis((4,)).restrict(np.ones(4)).round(6) + 0.0
     array([2., 0., 0., 0.])
     """
-    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(shape)})
+    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(sizes("shape", shape))})
 
 
 def _keeps_lowest(u: np.ndarray[Any, Any]) -> bool:

@@ -34,8 +34,6 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
         if not self.steps and ambient_shape is None:
             raise ValueError("no steps: for the full space alone give NestedSubspaces([], ambient_shape=shape)")
         for step in self.steps:
-            if not isinstance(step, Subspace):
-                raise TypeError(f"a step is a Subspace, got {type(step).__name__}")
             if step.dim >= step.ambient_dim:
                 raise ValueError(f"each step must lose dimensions, but one keeps all {step.dim}: leave it out")
         for k, (outer, inner) in enumerate(zip(self.steps, self.steps[1:]), start=1):

@@ -86,8 +86,6 @@ def _scaling_filter(name: str) -> Matrix:
         import pywt
     except ImportError as error:
         raise ImportError('a Wavelet needs PyWavelets: pip install "subspace-sde[wavelets]"') from error
-    if not isinstance(name, str):
-        raise TypeError(f"a wavelet is given by its name, 'db4' say, got {type(name).__name__}")
     if name not in pywt.wavelist(kind="discrete"):
         raise ValueError(
             f"PyWavelets knows no discrete wavelet {name!r}: the orthogonal ones are haar, "
