@@ -45,6 +45,15 @@ _LIKE = {
 """What would do, as it is typed."""
 
 
+_PLAIN: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a string",
+    Array: "an array (numpy, torch, ...)",
+}
+
+
 def checked(call: _T) -> _T:
     """A decorator: a call, or the constructor of a class, whose arguments are of the kinds that their annotations say.
 
@@ -182,15 +191,10 @@ def _described(kind: Any) -> str:
         return "None"
     if origin is Callable:
         return "a function"
-    plain = {
-        int: "a whole number",
-        float: "a number",
-        bool: "True or False",
-        str: "a string",
-        Array: "an array (numpy, torch, ...)",
-    }
-    if kind in plain:
-        return plain[kind]
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if origin is Mapping or kind is Mapping:
+        return "a mapping"
     name = getattr(origin or kind, "__name__", str(kind))
     if name in _LIKE:
         return f"an object like {_LIKE[name]}"

@@ -81,8 +81,6 @@ class Separable(AxisByAxis):
     """
 
     def __init__(self, shape: int | Sequence[int], matrices: Mapping[int, Any]) -> None:
-        if not isinstance(matrices, Mapping):
-            raise TypeError(f"matrices is a mapping {{axis: matrix}}, got {type(matrices).__name__}")
         ambient = sizes("shape", shape)
         found = {axis: as_float64(matrix) for axis, matrix in matrices.items()}
         _, axes = per_axis("columns", [u.shape[1] for u, _ in found.values()], tuple(found), len(ambient))
