@@ -153,7 +153,7 @@ def positive_integer(name: str, value: Any) -> int:
     return operator.index(value)
 
 
-def sizes(name: str, shape: Sequence[int]) -> tuple[int, ...]:
+def sizes(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
     """`shape` as a tuple of positive integers, or a sentence that says what is wrong with it."""
     given = tuple(shape) if isinstance(shape, Iterable) else (shape,)
     if not all(is_integer(n) and n > 0 for n in given):

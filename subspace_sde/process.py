@@ -22,12 +22,14 @@ import numpy as np
 
 from .arrays import Array, Score, device, namespace, over
 from .backend import RNG, Constant, Noise, backend_of, host
+from .border import checked
 from .sdes import IsotropicSDE
 from .sdes.base import check_inside
 from .statistics.complement import ComplementMoments, combined_variance, complement_moments
 from .subspaces import NestedSubspaces, Subspace
 
 
+@checked
 class SubspaceSDE:
     """An isotropic SDE that is projected onto smaller and smaller subspaces as time goes on.
 
@@ -57,10 +59,6 @@ class SubspaceSDE:
         complement_variances: Sequence[float],
         mean: Any = None,
     ) -> None:
-        if not isinstance(subspaces, NestedSubspaces):
-            raise TypeError(f"subspaces must be NestedSubspaces, got {type(subspaces).__name__}")
-        if not isinstance(sde, IsotropicSDE):
-            raise TypeError(f"sde must be an IsotropicSDE, got {type(sde).__name__}")
         self.sde, self.subspaces = sde, subspaces
         self.K = len(subspaces) - 1
         self.times = tuple(float(t) for t in times)
@@ -90,6 +88,7 @@ class SubspaceSDE:
             )
 
     @classmethod
+    @checked
     def fit(
         cls,
         sde: IsotropicSDE,
@@ -120,10 +119,12 @@ class SubspaceSDE:
             levels = levels + xp.astype(t > t_k, xp.int64)
         return levels
 
+    @checked
     def shape(self, k: int) -> tuple[int, ...]:
         """The shape of x_k."""
         return self.subspaces[k].shape
 
+    @checked
     def ends(self, k: int) -> tuple[float, float]:
         """(t_k, t_{k+1}), the stage on which level k is used; t_0 = t_min and t_{K+1} = T."""
         if not 0 <= k <= self.K:
@@ -136,18 +137,21 @@ class SubspaceSDE:
         """(t_k, U_k): the Dirac terms of eq. 6 as data; ``U_k.project`` applies one."""
         return tuple(zip(self.times, self.subspaces[1:]))
 
+    @checked
     def drift(self, x: Array, t: Any) -> Any:
         """f(t) x, eq. 6 between the jumps; x of shape (*batch, *ambient_shape)."""
         self._check_whole(x)
         self._check_time(t)
         return over(self.sde.f(t), x, self._trailing) * x
 
+    @checked
     def diffusion(self, noise: Array, t: Any) -> Any:
         """g(t) U_k U_kᵀ noise, eq. 5; `noise` of shape (*batch, *ambient_shape)."""
         self._check_whole(noise)
         self._check_time(t)
         return over(self.sde.g(t), noise, self._trailing) * self._project_at(noise, t)
 
+    @checked
     def perturb(self, x0: Array, t: Any, rng: RNG) -> Any:
         """A draw of x(t) from the forward marginal: P_k (α x(0) + σ ε), with k = level(t)."""
         self._check_whole(x0)
@@ -156,6 +160,7 @@ class SubspaceSDE:
         clean = over(self.sde.alpha(t), x0, self._trailing) * x0
         return self._project_at(clean + over(self.sde.sigma(t), x0, self._trailing) * noise, t)
 
+    @checked
     def path(self, x0: Array, times: Sequence[float], rng: RNG) -> Any:
         """One path of the forward process through the jumps, at increasing `times`: (len(times), *batch, *ambient)."""
         self._check_whole(x0)
@@ -177,6 +182,7 @@ class SubspaceSDE:
 
     # -- the Gaussian model of the complements ------------------------------------------------------------------------
 
+    @checked
     def complement_variance(self, k: int, t: Any, base: int | None = None) -> Any:
         """Σ⊥_{k|base}(t) = α²(t) E‖x⊥_{k|base}(0)‖²/(n_base − n_k) + σ²(t), eq. 9; `base` is k − 1 without it."""
         base = k - 1 if base is None else base
@@ -188,6 +194,7 @@ class SubspaceSDE:
         initial = combined_variance(self.complement_variances, self.subspaces, base, k)
         return self.sde.alpha(t) ** 2 * initial + self.sde.sigma(t) ** 2
 
+    @checked
     def inject(self, x: Array, k: int, rng: RNG) -> Any:
         """x_k(t_k) to x_{k-1}(t_k) (Algorithm 1): U_{k|k-1} x_k plus projected white noise of variance Σ⊥_{k|k-1}(t_k).
 
@@ -212,6 +219,7 @@ class SubspaceSDE:
 
     # -- eq. 11 -------------------------------------------------------------------------------------------------------
 
+    @checked
     def full_score(self, scores: Sequence[Score], level: int | None = None) -> Score:
         """Eq. 11: the K + 1 scores and the Gaussian complements as one score of the full space.
 

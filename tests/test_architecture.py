@@ -15,6 +15,7 @@ LAYERS = """
 arrays         what the array API leaves open: coefficients, namespaces, checks of what is passed in
 shown          how objects show themselves
 files          files that are whole or not there, and the JSON in them
+border         public calls hold their arguments against their annotations
 backend        plug-ins and randomness
 derivatives    the product with a Jacobian, and that it is right
 comparison     how a law is held against what was found

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import Score, batches, check_score, expect, namespace
 from ..backend import RNG, Constant, Noise, backend_of, streams
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from ..statistics.complement import ComplementEnergies
@@ -38,6 +39,7 @@ class ComplementParts(Shown):
     squares: tuple[tuple[float, ...], ...]
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class DivergenceCurve(Shown):
     """D_F of one subspace over time.
@@ -72,6 +74,7 @@ class DivergenceCurve(Shown):
         if not all(math.isfinite(v) and v >= 0 for v in self.values):
             raise ValueError("the values of a divergence are finite and not negative")
 
+    @checked
     def time_at(self, threshold: float) -> float:
         """The first time from which the curve stays at or below `threshold`; log D_F is interpolated linearly.
 
@@ -95,6 +98,7 @@ class DivergenceCurve(Shown):
         found = t if self.sde is None else float(self.sde.from_grid_parameter(t))
         return min(max(found, self.times[i]), self.times[i + 1])
 
+    @checked
     def at(self, t: float) -> float:
         """D_F at t, log D_F interpolated linearly as in `time_at`; a ValueError outside the times.
 
@@ -111,6 +115,7 @@ class DivergenceCurve(Shown):
     def _parameter(self, t: float) -> float:
         return t if self.sde is None else float(self.sde.grid_parameter(t))
 
+    @checked
     def within(self, outer: DivergenceCurve) -> DivergenceCurve:
         """D_F(U_{k|j}; t) from this curve, of U_k, and the curve of a U_j that contains U_k: no further evaluations.
 
@@ -151,6 +156,7 @@ class DivergenceCurve(Shown):
         return DivergenceCurve(self.times, tuple(np.maximum(values, 0).tolist()), None, self.sde, parts)
 
 
+@checked
 def orthogonal_fisher_divergence(
     score: Score,
     data: Any,

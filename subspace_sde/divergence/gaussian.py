@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..border import checked
 from ..oracles import DCTGaussian, Gaussian
 from ..sdes import IsotropicSDE
 from ..subspaces import Identity, Subspace
@@ -27,6 +28,7 @@ _Numbers: TypeAlias = np.ndarray[Any, Any]
 _NUMBERS = 2**24  # of p in memory, 134 MB
 
 
+@checked
 def gaussian_divergence(
     gaussian: Gaussian | DCTGaussian,
     sde: IsotropicSDE,

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..arrays import Score
 from ..backend import RNG, Noise, backend_of
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from ..subspaces import Subspace
@@ -67,6 +68,7 @@ class SwitchTime(Shown):
         return self.threshold if t == self.t and self.stderr else self.curve.at(t)
 
 
+@checked
 def switch_times(
     score: Score,
     data: Any,

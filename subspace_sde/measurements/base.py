@@ -37,7 +37,7 @@ class LinearMeasurement(ABC):
     array([1., 2., 3.])
     """
 
-    def __init__(self, ambient_shape: Sequence[int], shape: Sequence[int]) -> None:
+    def __init__(self, ambient_shape: int | Sequence[int], shape: int | Sequence[int]) -> None:
         self.ambient_shape: Shape = sizes("ambient_shape", ambient_shape)
         self.shape: Shape = sizes("shape", shape)
 

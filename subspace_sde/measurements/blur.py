@@ -9,11 +9,13 @@ import numpy as np
 
 from ..arrays import sizes
 from ..backend import Constant, host
+from ..border import checked
 from ..subspaces.base import per_axis
 from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 
+@checked
 class Blur(LinearMeasurement):
     """A convolution along each of some axes, with the array mirrored at its ends.
 
@@ -27,7 +29,7 @@ class Blur(LinearMeasurement):
     array([0., 1., 2., 1.])
     """
 
-    def __init__(self, shape: Sequence[int], kernel: Any, axes: Sequence[int] = (-2, -1)) -> None:
+    def __init__(self, shape: int | Sequence[int], kernel: Any, axes: int | Sequence[int] = (-2, -1)) -> None:
         shape, weights = sizes("shape", shape), host(kernel)
         _, axes = per_axis("axes", 1, axes, len(shape))
         if weights.ndim != 1 or len(weights) % 2 == 0 or len(weights) > min(shape[a] for a in axes):
@@ -41,7 +43,7 @@ class Blur(LinearMeasurement):
         self._maps = [(a, Constant(_convolution(weights, shape[a]))) for a in axes]
 
     @classmethod
-    def gaussian(cls, shape: Sequence[int], std: float, axes: Sequence[int] = (-2, -1)) -> Blur:
+    def gaussian(cls, shape: int | Sequence[int], std: float, axes: int | Sequence[int] = (-2, -1)) -> Blur:
         """A Gaussian of standard deviation `std`, in entries, cut off at four of them or where the axis ends."""
         if not 0 < std < np.inf:
             raise ValueError(f"the standard deviation of a blur must be positive, got {std}")

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..backend import library
+from ..border import checked
 from ..comparison import Comparison
 from .base import LinearMeasurement
 
 
+@checked
 def check_measurement(measurement: LinearMeasurement, like: Any = None, tolerance: float | None = None) -> None:
     """The laws of a linear measurement: linearity, adjointness, AAᵀ, on any leading axes.
 

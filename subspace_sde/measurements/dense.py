@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..backend import Constant, host
+from ..border import checked
 from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 
+@checked
 class Dense(LinearMeasurement):
     """A given as a matrix.
 
@@ -25,7 +27,7 @@ class Dense(LinearMeasurement):
     array([3.])
     """
 
-    def __init__(self, matrix: Any, ambient_shape: Sequence[int] | None = None) -> None:
+    def __init__(self, matrix: Any, ambient_shape: int | Sequence[int] | None = None) -> None:
         values = host(matrix)
         if values.ndim != 2 or not np.all(np.isfinite(values)):
             raise ValueError(f"a measurement's matrix is finite and has two axes, got shape {values.shape}")

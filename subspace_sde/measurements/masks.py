@@ -10,10 +10,12 @@ import numpy as np
 
 from ..arrays import device, sizes
 from ..backend import host, library
+from ..border import checked
 from ..subspaces.base import Shape
 from .base import LinearMeasurement
 
 
+@checked
 class Mask(LinearMeasurement):
     """Some entries of x, as a flat array: inpainting. AAᵀ = I.
 
@@ -29,7 +31,7 @@ class Mask(LinearMeasurement):
     array([1., 1., 0., 0.])
     """
 
-    def __init__(self, mask: Any, shape: Sequence[int]) -> None:
+    def __init__(self, mask: Any, shape: int | Sequence[int]) -> None:
         shape = sizes("shape", shape)
         self.mask = np.broadcast_to(_zero_one(mask, shape), shape)
         super().__init__(shape, (int(self.mask.sum()),))
@@ -45,6 +47,7 @@ class Mask(LinearMeasurement):
         return y
 
 
+@checked
 class FourierMask(LinearMeasurement):
     """Some frequencies of x, as magnetic resonance measures them, in an orthonormal real basis. AAᵀ = I.
 
@@ -62,7 +65,7 @@ class FourierMask(LinearMeasurement):
     [2.0, 0.0, 0.0]
     """
 
-    def __init__(self, mask: Any, shape: Sequence[int]) -> None:
+    def __init__(self, mask: Any, shape: int | Sequence[int]) -> None:
         ambient = sizes("shape", shape)
         self.mask = _zero_one(mask, ambient)
         n = self.mask.ndim

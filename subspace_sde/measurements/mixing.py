@@ -9,11 +9,13 @@ import numpy as np
 
 from ..arrays import sizes
 from ..backend import Constant, host
+from ..border import checked
 from ..subspaces.base import per_axis
 from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 
+@checked
 class Mixing(LinearMeasurement):
     """The channels mixed by a matrix: y_i = Σ_c M_ic x_c.
 
@@ -27,7 +29,7 @@ class Mixing(LinearMeasurement):
     (1, 8, 8)
     """
 
-    def __init__(self, shape: Sequence[int], matrix: Any, axis: int = -3) -> None:
+    def __init__(self, shape: int | Sequence[int], matrix: Any, axis: int = -3) -> None:
         shape, weights = list(sizes("shape", shape)), host(matrix)
         _, (axis,) = per_axis("axis", 1, (axis,), len(shape))
         if weights.ndim != 2 or weights.shape[1] != shape[axis] or not np.all(np.isfinite(weights)):
@@ -42,7 +44,7 @@ class Mixing(LinearMeasurement):
 
     @classmethod
     def greyscale(
-        cls, shape: Sequence[int], weights: Sequence[float] = (0.299, 0.587, 0.114), axis: int = -3
+        cls, shape: int | Sequence[int], weights: Sequence[float] = (0.299, 0.587, 0.114), axis: int = -3
     ) -> Mixing:
         """The luma of red, green and blue: where colourisation starts. One weight a channel."""
         return cls(shape, [list(weights)], axis)

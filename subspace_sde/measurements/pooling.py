@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..border import checked
 from ..subspaces import Downsampling
 from .base import LinearMeasurement
 
 
+@checked
 class Pooling(LinearMeasurement):
     """Means over blocks: what upscaling starts from. AAᵀ = I / (product of the factors).
 
@@ -21,7 +23,9 @@ class Pooling(LinearMeasurement):
     array([2., 7.])
     """
 
-    def __init__(self, shape: Sequence[int], factor: int | Sequence[int], axes: Sequence[int] = (-2, -1)) -> None:
+    def __init__(
+        self, shape: int | Sequence[int], factor: int | Sequence[int], axes: int | Sequence[int] = (-2, -1)
+    ) -> None:
         self._blocks = Downsampling(shape, factor, axes)
         super().__init__(self._blocks.ambient_shape, self._blocks.shape)
         self._size = self._blocks.ambient_dim / self._blocks.dim

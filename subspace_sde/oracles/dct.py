@@ -9,10 +9,13 @@ import numpy as np
 from scipy.fft import dct
 
 from ..backend import host
+from ..arrays import sizes
+from ..border import checked
 from ..subspaces import Separable, Subspace
 from .gaussian import Diagonalised, Gaussian
 
 
+@checked
 class DCTGaussian(Diagonalised):
     """The Gaussian whose DCT-II coefficients over all axes are independent: a diagonal instead of a covariance.
 
@@ -45,13 +48,14 @@ class DCTGaussian(Diagonalised):
         return subspace.captured(self.axes)
 
 
-def dct_basis(shape: Sequence[int]) -> Subspace:
+@checked
+def dct_basis(shape: int | Sequence[int]) -> Subspace:
     """The orthonormal DCT-II over all axes, as a rotation: `restrict` gives the coefficients.
 
     >>> dct_basis((4,)).restrict(np.ones(4)).round(6) + 0.0
     array([2., 0., 0., 0.])
     """
-    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(shape)})
+    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(sizes("shape", shape))})
 
 
 def _keeps_lowest(u: np.ndarray[Any, Any]) -> bool:

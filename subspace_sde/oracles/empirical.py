@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import device, is_floating, namespace, over
 from ..backend import Constant, backend_of
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Subspace
 from .base import BITS, KnownScore, Oracle, uniform
@@ -22,6 +23,7 @@ from .base import BITS, KnownScore, Oracle, uniform
 _NUMBERS = 2**20  # differences in memory at once
 
 
+@checked
 class Empirical(Oracle):
     """The law of a point that is drawn from a data set, each with the same probability.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..arrays import over
 from ..backend import Constant, host
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Basis, Identity, Subspace
 from .base import KnownScore, Oracle
@@ -122,6 +123,7 @@ class Diagonalised(Normal):
         return y, alpha**2 * self._eigenvalues.like(x) + sigma**2, xp
 
 
+@checked
 class Gaussian(Diagonalised):
     """N(mean, covariance) over arrays of shape ``mean.shape``.
 

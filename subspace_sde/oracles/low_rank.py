@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import over
 from ..backend import Constant, host
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Identity, Subspace
 from .gaussian import Gaussian, Normal
@@ -22,6 +23,7 @@ from .gaussian import Gaussian, Normal
 _NUMBERS = 2**24  # in memory at once, where every element of a batch has a t and thus an M of its own
 
 
+@checked
 class LowRankGaussian(Normal):
     """N(mean, FFᵀ + diag(δ)), never with a d × d matrix.
 

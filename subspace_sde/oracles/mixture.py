@@ -11,11 +11,13 @@ import numpy as np
 
 from ..arrays import device, expect, over
 from ..backend import host
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Subspace
 from .base import BITS, KnownScore, Oracle, uniform
 
 
+@checked
 class Mixture(Oracle):
     """A mixture of Gaussians of any kind, or of any oracles, of one shape.
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..arrays import Array, check_trailing, is_integer, sizes
+from ..border import checked
 from ..specification import Specified, register
 
 Shape: TypeAlias = tuple[int, ...]
@@ -33,7 +34,7 @@ class Subspace(Specified, ABC):
     dim, ambient_dim: their products.
     """
 
-    def __init__(self, ambient_shape: Sequence[int], shape: Sequence[int]) -> None:
+    def __init__(self, ambient_shape: int | Sequence[int], shape: int | Sequence[int]) -> None:
         self.ambient_shape: Shape = sizes("ambient_shape", ambient_shape)
         self.shape: Shape = sizes("shape", shape)
         if self.dim > self.ambient_dim:
@@ -102,6 +103,7 @@ class Subspace(Specified, ABC):
         """
         return None
 
+    @checked
     def captured(self, axes: Subspace) -> Matrix:
         """‖Uᵀv‖² of every vector v of an orthonormal basis of the whole space, an array of shape ``axes.shape``.
 
@@ -143,6 +145,7 @@ class Subspace(Specified, ABC):
             return self
         return inner if isinstance(self, Identity) else composition
 
+    @checked
     def within(self, outer: Subspace) -> Subspace:
         """U_{k|j} = U_jᵀU_k (paper, Notation): this subspace, which must lie in `outer`, in the coordinates of `outer`.
 
@@ -198,6 +201,7 @@ class Subspace(Specified, ABC):
         return f"{type(self).__name__}({self.ambient_shape} -> {self.shape})"
 
 
+@checked
 @register
 class Identity(Subspace):
     """The whole space, U_0 = I.
@@ -206,7 +210,7 @@ class Identity(Subspace):
     12
     """
 
-    def __init__(self, ambient_shape: Sequence[int]) -> None:
+    def __init__(self, ambient_shape: int | Sequence[int]) -> None:
         super().__init__(ambient_shape, ambient_shape)
 
     def _arguments(self) -> dict[str, Any]:
@@ -225,6 +229,7 @@ class Identity(Subspace):
         return x
 
 
+@checked
 @register
 class Composition(Subspace):
     """``outer @ inner``, never as a matrix."""
@@ -255,6 +260,7 @@ class Composition(Subspace):
         return f"{self.outer!r} @ {self.inner!r}"
 
 
+@checked
 @register
 class Relative(Subspace):
     """U_{k|j} = U_jᵀU_k of two nested subspaces of the same space, never as a matrix."""
@@ -277,7 +283,7 @@ class Relative(Subspace):
         return {"outer": self.outer, "inner": self.inner}
 
 
-def per_axis(name: str, value: int | Sequence[int], axes: Sequence[int], ndim: int) -> tuple[Shape, Shape]:
+def per_axis(name: str, value: int | Sequence[int], axes: int | Sequence[int], ndim: int) -> tuple[Shape, Shape]:
     """`value`, one number or one for each of `axes`, as a tuple; and the axes counted from the end."""
     axes = tuple(axes) if isinstance(axes, Iterable) else (axes,)
     if not all(is_integer(a) and -ndim <= a < ndim for a in axes):

@@ -13,10 +13,12 @@ import numpy as np
 
 from ..arrays import namespace
 from ..backend import Constant, backend_of, host
+from ..border import checked
 from ..specification import register
 from .base import Matrix, Shape, Subspace
 
 
+@checked
 @register
 class Basis(Subspace):
     """The span of the orthonormal columns of `matrix`.
@@ -37,7 +39,7 @@ class Basis(Subspace):
     """
 
     def __init__(
-        self, matrix: Any, ambient_shape: Sequence[int] | None = None, shape: Sequence[int] | None = None
+        self, matrix: Any, ambient_shape: int | Sequence[int] | None = None, shape: int | Sequence[int] | None = None
     ) -> None:
         u, eps = as_float64(matrix)
         d, n = u.shape
@@ -50,8 +52,9 @@ class Basis(Subspace):
         self._u = Constant(orthonormal(u, eps, "the columns"))
 
     @classmethod
+    @checked
     def spanning(
-        cls, vectors: Any, ambient_shape: Sequence[int] | None = None, shape: Sequence[int] | None = None
+        cls, vectors: Any, ambient_shape: int | Sequence[int] | None = None, shape: int | Sequence[int] | None = None
     ) -> Basis:
         """The span of the columns of `vectors` (d, n), orthonormalised in their order (QR).
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays import sizes
+from ..border import checked
 from ..specification import register
 from .base import Matrix, Subspace, per_axis
 
 
+@checked
 @register
 class Downsampling(Subspace):
     """Arrays that are constant on blocks (eq. 12): 𝒟x is the mean over each block times √(product of the factors).
@@ -30,7 +32,9 @@ class Downsampling(Subspace):
     array([1.414, 4.243])
     """
 
-    def __init__(self, shape: Sequence[int], factor: int | Sequence[int], axes: Sequence[int] = (-2, -1)) -> None:
+    def __init__(
+        self, shape: int | Sequence[int], factor: int | Sequence[int], axes: int | Sequence[int] = (-2, -1)
+    ) -> None:
         ambient = sizes("shape", shape)
         self.factor, self.axes = per_axis("factor", factor, axes, len(ambient))
         coordinates = list(ambient)

@@ -9,11 +9,13 @@ import numpy as np
 from scipy.fft import dct, idct
 
 from ..arrays import sizes
+from ..border import checked
 from ..specification import register
 from .base import Matrix, Subspace, per_axis
 from .separable import AxisByAxis
 
 
+@checked
 @register
 class LowPass(AxisByAxis):
     """The lowest `size` DCT-II frequencies of each axis, brought to a `size`-long grid by the inverse DCT.
@@ -32,7 +34,9 @@ class LowPass(AxisByAxis):
     (8, 3, 20, 20)
     """
 
-    def __init__(self, shape: Sequence[int], size: int | Sequence[int], axes: Sequence[int] = (-2, -1)) -> None:
+    def __init__(
+        self, shape: int | Sequence[int], size: int | Sequence[int], axes: int | Sequence[int] = (-2, -1)
+    ) -> None:
         ambient = sizes("shape", shape)
         self.size, self.axes = per_axis("size", size, axes, len(ambient))
         for m, a in zip(self.size, self.axes):

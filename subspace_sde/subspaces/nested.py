@@ -7,10 +7,12 @@ from functools import reduce
 from operator import matmul
 from typing import Any, overload
 
+from ..border import checked
 from ..specification import Specified, register
 from .base import Identity, Subspace
 
 
+@checked
 @register
 class NestedSubspaces(Specified, Sequence[Subspace]):
     """Nested subspaces, by construction: the sequence of the K + 1 levels U_0 = I, U_1, …, U_K.
@@ -27,13 +29,11 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
     (3, 16, 16)
     """
 
-    def __init__(self, steps: Sequence[Subspace], ambient_shape: Sequence[int] | None = None) -> None:
+    def __init__(self, steps: Sequence[Subspace], ambient_shape: int | Sequence[int] | None = None) -> None:
         self.steps = tuple(steps)
         if not self.steps and ambient_shape is None:
             raise ValueError("no steps: for the full space alone give NestedSubspaces([], ambient_shape=shape)")
         for step in self.steps:
-            if not isinstance(step, Subspace):
-                raise TypeError(f"a step is a Subspace, got {type(step).__name__}")
             if step.dim >= step.ambient_dim:
                 raise ValueError(f"each step must lose dimensions, but one keeps all {step.dim}: leave it out")
         for k, (outer, inner) in enumerate(zip(self.steps, self.steps[1:]), start=1):
@@ -50,6 +50,7 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
             self._levels.append(self._levels[-1] @ step)
 
     @classmethod
+    @checked
     def from_subspaces(cls, subspaces: Sequence[Subspace]) -> NestedSubspaces:
         """From U_1, U_2, … of one space; each must contain the next, or a ValueError says by how much it does not."""
         if not subspaces:
@@ -57,6 +58,7 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
         outers = [Identity(subspaces[0].ambient_shape), *subspaces]
         return cls([inner.within(outer) for outer, inner in zip(outers, subspaces)])
 
+    @checked
     def between(self, j: int, k: int) -> Subspace:
         """U_{k|j} = U_jᵀU_k, level k in the coordinates of level j ≤ k; U_{k|k} is the identity."""
         if not 0 <= j <= k < len(self):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import sizes
 from ..backend import Constant
+from ..border import checked
 from ..specification import register
 from .base import Matrix, Shape, Subspace
 from .basis import as_float64, orthonormal
@@ -17,6 +18,7 @@ from .basis import as_float64, orthonormal
 _MOST_SQUARED = 2**13  # numbers in a patch of which a square matrix is made: 512 MB
 
 
+@checked
 @register
 class PatchBasis(Subspace):
     """Arrays whose every patch lies in the span of the columns of one matrix.
@@ -41,7 +43,7 @@ class PatchBasis(Subspace):
     (8, 1, 8, 8)
     """
 
-    def __init__(self, shape: Sequence[int], patch: int | Sequence[int], matrix: Any) -> None:
+    def __init__(self, shape: int | Sequence[int], patch: int | Sequence[int], matrix: Any) -> None:
         self._tiling = tiling = Tiling(shape, patch)
         self.patch = tiling.patch
         u, eps = as_float64(matrix)
@@ -104,7 +106,7 @@ class Tiling:
     numbers: how many that is.
     """
 
-    def __init__(self, shape: Sequence[int], patch: int | Sequence[int]) -> None:
+    def __init__(self, shape: int | Sequence[int], patch: int | Sequence[int]) -> None:
         self.shape: Shape = sizes("shape", shape)
         self.patch: Shape = edges_of(patch, len(self.shape))
         if not 1 <= len(self.patch) <= len(self.shape):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import sizes
 from ..backend import Constant
+from ..border import checked
 from ..specification import register
 from .base import Identity, Matrix, Subspace, per_axis
 from .basis import as_float64, orthonormal
@@ -25,7 +26,7 @@ class AxisByAxis(Subspace):
         are taken as they are: a subclass sees to it that they fit.
     """
 
-    def __init__(self, shape: Sequence[int], matrices: Mapping[int, Matrix]) -> None:
+    def __init__(self, shape: int | Sequence[int], matrices: Mapping[int, Matrix]) -> None:
         coordinates = list(sizes("shape", shape))
         for axis, u in matrices.items():
             coordinates[axis] = u.shape[1]
@@ -57,6 +58,7 @@ class AxisByAxis(Subspace):
         return Separable(outer.shape, steps) if steps else Identity(outer.shape)
 
 
+@checked
 @register
 class Separable(AxisByAxis):
     """A basis from one matrix for each axis: a function of the row times a function of the column, and so on.
@@ -78,9 +80,7 @@ class Separable(AxisByAxis):
     (8, 1, 32, 32)
     """
 
-    def __init__(self, shape: Sequence[int], matrices: Mapping[int, Any]) -> None:
-        if not isinstance(matrices, Mapping):
-            raise TypeError(f"matrices is a mapping {{axis: matrix}}, got {type(matrices).__name__}")
+    def __init__(self, shape: int | Sequence[int], matrices: Mapping[int, Any]) -> None:
         ambient = sizes("shape", shape)
         found = {axis: as_float64(matrix) for axis, matrix in matrices.items()}
         _, axes = per_axis("columns", [u.shape[1] for u, _ in found.values()], tuple(found), len(ambient))

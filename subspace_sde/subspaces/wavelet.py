@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import sizes
+from ..border import checked
 from ..specification import register
 from .base import Identity, Matrix, Subspace, per_axis
 from .basis import polished
 from .separable import AxisByAxis
 
 
+@checked
 @register
 class Wavelet(AxisByAxis):
     """The periodised approximation band of an orthogonal discrete wavelet, as in PyWavelets (extra ``wavelets``).
@@ -40,7 +42,11 @@ class Wavelet(AxisByAxis):
     """
 
     def __init__(
-        self, shape: Sequence[int], wavelet: str, levels: int | Sequence[int] = 1, axes: Sequence[int] = (-2, -1)
+        self,
+        shape: int | Sequence[int],
+        wavelet: str,
+        levels: int | Sequence[int] = 1,
+        axes: int | Sequence[int] = (-2, -1),
     ) -> None:
         ambient = sizes("shape", shape)
         self.levels, self.axes = per_axis("levels", levels, axes, len(ambient))
@@ -80,8 +86,6 @@ def _scaling_filter(name: str) -> Matrix:
         import pywt
     except ImportError as error:
         raise ImportError('a Wavelet needs PyWavelets: pip install "subspace-sde[wavelets]"') from error
-    if not isinstance(name, str):
-        raise TypeError(f"a wavelet is given by its name, 'db4' say, got {type(name).__name__}")
     if name not in pywt.wavelist(kind="discrete"):
         raise ValueError(
             f"PyWavelets knows no discrete wavelet {name!r}: the orthogonal ones are haar, "

@@ -1,0 +1,225 @@
+"""Validation at the border: public calls hold their arguments against their annotations, before anything is done.
+
+A solver's step and everything else inside trusts its input. What only the call itself can know, ranges and shapes that
+must fit, it checks itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar
+
+import array_api_compat
+
+from .arrays import Array
+
+_T = TypeVar("_T", bound=Callable[..., Any])
+
+_LIKE = {
+    "Bins": "Bins()",
+    "ComplementMoments": "complement_moments(nested, data)",
+    "DivergenceCurve": "DivergenceCurve(times, values)",
+    "Form": "FullScore()",
+    "Images": "load(FOLDER)",
+    "IsotropicSDE": "VE()",
+    "Langevin": "Langevin(steps=1)",
+    "LinearMeasurement": "Mask(mask, shape)",
+    "Method": "PiGDM()",
+    "NestedSubspaces": "NestedSubspaces([LowPass((3, 32, 32), 16)])",
+    "Normal": "Gaussian(mean, covariance)",
+    "Observation": "Observation(measurement, y)",
+    "Oracle": "Gaussian(mean, covariance)",
+    "SingleStep": "Heun()",
+    "Solver": "Heun()",
+    "Spacing": "Rho()",
+    "Start": "Start(x)",
+    "Subspace": "LowPass((3, 32, 32), 16)",
+    "SubspaceSDE": "SubspaceSDE(VE(), nested, times, variances)",
+    "Trace": "Hutchinson()",
+}
+"""What would do, as it is typed."""
+
+
+_PLAIN: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a string",
+    Array: "an array (numpy, torch, ...)",
+}
+
+
+def checked(call: _T) -> _T:
+    """A decorator: a call, or the constructor of a class, whose arguments are of the kinds that their annotations say.
+
+    A number or a whole number is no bool; a sequence is no string, and its entries are checked too; a protocol asks for
+    its methods; a class in the place of one of its objects is refused. `Any` takes everything.
+
+    Raises TypeError for the wrong kind of thing, in one sentence that names the argument.
+
+    >>> @checked
+    ... def halved(width: int, share: float = 0.5) -> float:
+    ...     return width * share
+    >>> halved("wide")
+    Traceback (most recent call last):
+    TypeError: `width` takes a whole number, got 'wide'
+    """
+    if inspect.isclass(call):
+        type.__setattr__(call, "__init__", _checking(call.__init__))
+        return call
+    return typing.cast(_T, _checking(call))
+
+
+def _checking(function: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+    kinds: dict[str, Any] = {}
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not kinds:  # at the first call: an annotation may name what is defined later
+            kinds.update(_kinds(function, signature))
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return function(*args, **kwargs)  # Python's own sentence
+        for name, value in given.items():
+            kind = kinds[name]
+            if kind is not Any and value is not signature.parameters[name].default:
+                _check(name, value, kind)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _kinds(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
+    names, found = getattr(function, "__globals__", {}), {}
+    for name, parameter in signature.parameters.items():
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        kind = Any if variadic or parameter.annotation is parameter.empty else parameter.annotation
+        try:
+            found[name] = typing.get_type_hints(types.SimpleNamespace(__annotations__={"_": kind}), names)["_"]
+        except NameError:  # a type that is imported for type checkers alone
+            found[name] = Any
+    return found
+
+
+def _check(name: str, value: Any, kind: Any) -> None:
+    if _is(value, kind):
+        return
+    raise TypeError(f"`{name}` takes {_described(kind)}, got {_got(value)}")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether `value` is what the annotation `kind` says."""
+    if kind is Any or isinstance(kind, TypeVar):
+        return True
+    if kind is None or kind is types.NoneType:
+        return value is None
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is(value, one) for one in arguments)
+    if kind is int:
+        return _is_whole(value)
+    if kind is float:
+        return _is_number(value)
+    if kind is bool:
+        return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+    if kind is Array:
+        return bool(array_api_compat.is_array_api_obj(value))
+    if origin in (Sequence, tuple, list):
+        return _is_sequence(value, arguments, origin)
+    if origin is Callable:
+        return callable(value)
+    if origin is not None:
+        return isinstance(value, origin)
+    if getattr(kind, "_is_protocol", False):
+        members = [member for member in vars(kind) if not member.startswith("_")]
+        return not isinstance(value, type) and all(hasattr(value, member) for member in members)
+    return isinstance(value, kind)
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, bool) or getattr(value, "shape", ()) != ():
+        return False
+    try:
+        operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return "bool" not in str(getattr(value, "dtype", ""))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (bool, str, bytes, complex)) or getattr(value, "shape", ()) != ():
+        return False
+    if any(kind in str(getattr(value, "dtype", "")) for kind in ("bool", "complex", "object", "str")):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):  # the last of an integer larger than any float
+        return False
+    return True
+
+
+def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
+    if isinstance(value, (str, bytes, Mapping, set)) or not isinstance(value, Iterable):
+        return False
+    if not isinstance(value, Collection) and not hasattr(value, "__len__"):
+        return False
+    if getattr(value, "ndim", 1) != 1:
+        return False
+    if not arguments:
+        return True
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return len(list(value)) == len(arguments) and all(map(_is, value, arguments))
+    return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in value)
+
+
+def _described(kind: Any) -> str:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_described(one) for one in arguments))
+    if origin in (Sequence, tuple, list):
+        if origin is tuple and arguments[-1] is not Ellipsis:
+            return f"{len(arguments)} {_several(arguments[0])}"
+        return f"a sequence of {_several(arguments[0])}" if arguments else "a sequence"
+    if kind in (None, types.NoneType):
+        return "None"
+    if origin is Callable:
+        return "a function"
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if origin is Mapping or kind is Mapping:
+        return "a mapping"
+    name = getattr(origin or kind, "__name__", str(kind))
+    if name in _LIKE:
+        return f"an object like {_LIKE[name]}"
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _several(kind: Any) -> str:
+    plain = {int: "whole numbers", float: "numbers", str: "strings"}
+    if kind in plain:
+        return plain[kind]
+    if typing.get_origin(kind) is Callable:
+        return "functions"
+    found = _described(kind)
+    return found.replace("an object", "objects", 1) if found.startswith("an object") else f"entries, each {found}"
+
+
+def _got(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}: call it first"
+    if isinstance(value, (int, float, complex, str, bytes)) or value is None:
+        shown = repr(value)
+        return shown if len(shown) <= 40 else f"{shown[:39]}…"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
+    if isinstance(value, (list, tuple)) and value:
+        kinds = sorted({type(entry).__name__ for entry in value})
+        return f"{type(value).__name__} of {', '.join(kinds[:3])}"
+    return type(value).__name__
