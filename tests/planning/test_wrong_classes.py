@@ -19,7 +19,7 @@ CURVE = DivergenceCurve((0.3, 0.5, 0.7), (1e-1, 1e-2, 1e-3), sde=VE())
         ({"curves": [3]}, "curves holds one DivergenceCurve for each subspace"),
         ({"threshold": "3e-3"}, "`threshold` takes an object like 3e-3, got str"),
         ({"threshold": None}, "`threshold` takes an object like 3e-3, got NoneType"),
-        ({"price": "0.1"}, "`price` takes an object like 0.02, got str"),
+        ({"price": "0.1"}, "`price` takes a number, got str"),
         ({"cost": 3.0}, "`cost` takes an object like pixels, got float"),
         ({"max_levels": 1.5}, "max_levels is a whole number, got 1.5"),
     ],
