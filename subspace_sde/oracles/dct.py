@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.fft import dct
 
-from ..backend import host
 from ..arrays import sizes
+from ..backend import host
 from ..border import checked
 from ..subspaces import Separable, Subspace
 from .gaussian import Diagonalised, Gaussian
