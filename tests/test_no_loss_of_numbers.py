@@ -141,7 +141,7 @@ def test_plain_numbers_stay_what_they_are(array):
 FOREIGN = [3, "abc", None, {"a": 1}, object(), U, Downsampling]
 
 
-@pytest.mark.parametrize("thing", FOREIGN, ids=repr)
+@pytest.mark.parametrize("thing", FOREIGN)
 def test_subspaces_of_another_kind(thing):
     for make in (ComplementEnergies, lambda v: ComplementEnergies([v]), ComplementMoments, lambda v: rmsd(v, 1.0)):
         if thing is U and make not in (ComplementEnergies, ComplementMoments):
