@@ -284,6 +284,7 @@ def test_dropout_autocast_and_constants_pass():
     ):
         for scale in (1e-3, 0.1, 1.0):
             checked(function, x, scale)
+            checked(lambda y: (function(y) - y) / scale**2, x, scale)  # noqa: B023
 
 
 @pytest.mark.parametrize(("dtype", "share"), [(torch.float64, 1e-4), (torch.float32, 0.03)])

@@ -186,7 +186,7 @@ class FullScore(Shown):
     """
 
     def __init__(self, analytic: bool = True) -> None:
-        self.analytic = analytic
+        self.analytic = expect("analytic", analytic, bool, "True")
 
     def estimates(self, flow: Flow, trace: Trace, x: Any, noise: Noise) -> _Numbers:
         process, total = flow.process, np.zeros((flow.size, 1))

@@ -54,6 +54,7 @@ class View:
     ) -> None:
         expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
         expect("observation", observation, Observation, "Observation(measurement, y, noise)")
+        process.ends(level)  # checks
         self.process, self.observation, self.level, self.full = process, observation, level, full
         self.coordinates = 0 if full else level
         self.shape = process.shape(self.coordinates)
