@@ -24,6 +24,7 @@ from subspace_sde import (
 )
 from subspace_sde.arrays import Score
 from subspace_sde.planning import flops
+from subspace_sde.sampling import OwnSpacing
 from subspace_sde.solvers import DPMSolver, Heun, Solver
 from subspace_sde.statistics import Covariance, accumulate
 
@@ -130,7 +131,11 @@ def compare(
     for solver_name, solver in SOLVERS.items():
         for way, process in processes.items():
             used = [scores[u.dim] for u in process.subspaces]
-            runs = [sample(process, used, num, solver, steps, seed + 1, like, progress=progress) for _ in range(3)]
+            own = OwnSpacing()  # the steps that the plans priced
+            runs = [
+                sample(process, used, num, solver, steps, seed + 1, like, spacing=own, progress=progress)
+                for _ in range(3)
+            ]
             x, calls = runs[0].x.numpy(), runs[0].evaluations
             shown.setdefault(way, x)
             rows.append(
