@@ -15,6 +15,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import array_api_compat
+import numpy as np
 
 from .arrays import Array
 
@@ -170,7 +171,7 @@ def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
         return False
     if not isinstance(value, Collection) and not hasattr(value, "__len__"):
         return False
-    if getattr(value, "ndim", 1) != 1:
+    if getattr(value, "ndim", 1) != 1 or isinstance(value, np.ma.MaskedArray):
         return False
     if not arguments:
         return True

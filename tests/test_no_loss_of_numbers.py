@@ -58,7 +58,6 @@ NUMBERS = {  # what takes four numbers, or a matrix with them on its diagonal
     "LowRankGaussian, diagonal": lambda v, m: LowRankGaussian(np.zeros(4), np.ones((4, 1)), v),
     "DCTGaussian, mean": lambda v, m: DCTGaussian(v, np.ones(4)),
     "DCTGaussian, power": lambda v, m: DCTGaussian(np.zeros(4), v),
-    "Mixture, weights": lambda v, m: Mixture(v, [Gaussian([0.0], [[1.0]])] * 4),
     "Basis": lambda v, m: Basis(m),
     "Basis.spanning": lambda v, m: Basis.spanning(m),
     "Separable": lambda v, m: Separable((4,), {0: m}),
@@ -166,9 +165,15 @@ def test_randomised_pca_ends(options, kind, message):
         randomised_pca(np.random.default_rng(0).standard_normal((20, 5)), 2, **options)
 
 
+def test_weights_that_are_no_real_numbers():
+    for weights in (np.full(2, 0.5 + 0j), np.ma.masked_array([0.5, 0.5], mask=[True, False]), ["0.5", "0.5"], 1.0):
+        with pytest.raises(TypeError, match="`weights` takes a sequence of numbers, got"):
+            Mixture(weights, [Gaussian([0.0], [[1.0]])] * 2)
+
+
 def test_components_and_accumulators_of_another_kind():
     for components in (3, Gaussian([0.0], [[1.0]]), [3], [Gaussian]):
-        with pytest.raises(TypeError, match="`components` takes an object like"):
+        with pytest.raises(TypeError, match="`components` takes a sequence of objects like Gaussian"):
             Mixture([1.0], components)
     with pytest.raises(TypeError, match="`make` takes an object like Covariance"):
         accumulate(lambda shape: shape, np.ones((3, 2)))
