@@ -19,6 +19,7 @@ import array_api_compat
 import numpy as np
 
 from .arrays import namespace, on_host, real_numbers
+from .border import checked
 
 RNG: TypeAlias = Any
 """An integer, a sequence of integers (one a sample), or a generator of the backend."""
@@ -130,6 +131,7 @@ class Constant:
         return self._copies[key]
 
 
+@checked
 def streams(seed: int, start: int, stop: int) -> tuple[int, ...]:
     """The integers that the integer `seed` stands for, for the samples `start` to `stop`: one stream a sample.
 

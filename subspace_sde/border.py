@@ -117,7 +117,7 @@ def _check(name: str, value: Any, kind: Any) -> None:
 
 def _is(value: Any, kind: Any) -> bool:
     """Whether `value` is what the annotation `kind` says."""
-    if kind is Any or isinstance(kind, TypeVar):
+    if kind in (Any, typing.Self) or isinstance(kind, TypeVar):
         return True
     if kind is None or kind is types.NoneType:
         return value is None
@@ -183,7 +183,7 @@ def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
 def _described(kind: Any) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_described(one) for one in arguments))
+        return " or ".join(dict.fromkeys(_described(one) for one in arguments if one is not types.NoneType))
     if origin in (Sequence, tuple, list):
         if origin is tuple and arguments[-1] is not Ellipsis:
             return f"{len(arguments)} {_several(arguments[0])}"

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .arrays import check_unmasked, expect
+from .border import checked
 from .files import whole
 from .shown import Shown
 
@@ -70,6 +71,7 @@ def to_unit(images: Any) -> _Pixels:
     return unit
 
 
+@checked
 def unit_batches(images: _Pixels, size: int = 1024) -> Iterator[_Pixels]:
     """uint8 images as batches in [0, 1], so that a data set is never whole in floating point."""
     _check_positive(size=size)
@@ -77,6 +79,7 @@ def unit_batches(images: _Pixels, size: int = 1024) -> Iterator[_Pixels]:
     return (to_unit(images[start : start + size]) for start in range(0, len(images), size))
 
 
+@checked
 def load(source: str | Path, size: int | None = None, seed: int = 0, skip_bad: bool = False) -> Images:
     """The images that `source` names, a tenth of them (another region of each photograph) held out.
 
@@ -126,6 +129,7 @@ def load(source: str | Path, size: int | None = None, seed: int = 0, skip_bad: b
     return _split(str(source), found, size, seed, skip_bad)
 
 
+@checked
 def photos(size: int = 32, train: int = 20_000, held_out: int = 2_000, seed: int = 0) -> Images:
     """Crops of seven photographs at three scales (1, 1/2, 1/4); the held-out ones from a strip set apart before.
 
@@ -355,6 +359,7 @@ def _hub(name: str) -> _Found:
     return len(data), ((f"row {i} of {name}", partial(lambda i: data[i][columns[0]], i)) for i in range(len(data)))
 
 
+@checked
 def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) -> None:
     """Images (N, 3, H, W), floats in [0, 1] (others are clipped) or uint8, as one PNG with a thin white border.
 

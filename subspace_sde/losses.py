@@ -13,6 +13,7 @@ import array_api_compat
 
 from .arrays import Score, is_floating, namespace, number, over
 from .backend import RNG, Noise
+from .border import checked
 from .sdes import IsotropicSDE
 from .shown import Shown
 
@@ -30,6 +31,7 @@ def likelihood(sde: IsotropicSDE, t: Any) -> Any:
     return sde.g(t) ** 2
 
 
+@checked
 class edm(Shown):
     """λ of Karras et al. 2022: (σ̃² + σ_data²)/(σ̃ σ_data)² times the denoiser's squared error, σ̃ = σ/α.
 
@@ -54,6 +56,7 @@ class edm(Shown):
         return (noise_squared + data_squared) / (noise_squared * data_squared) * (sde.sigma(t) ** 4 / sde.alpha(t) ** 2)
 
 
+@checked
 def denoising_score_matching(
     score: Score, x0: Any, t: Any, sde: IsotropicSDE, rng: RNG, weighting: Weighting = sigma_squared
 ) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 
 from .arrays import Score, expect, is_floating, log, on_host, over, sqrt
 from .backend import host
+from .border import checked
 from .derivatives import followed
 from .sdes import IsotropicSDE
 
@@ -63,6 +64,7 @@ def _inside(t: Any, sde: IsotropicSDE) -> None:
         raise ValueError(f"t must lie in [{sde.t_min:g}, {sde.T:g}], the times of {sde!r}, got {got}")
 
 
+@checked
 def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts the noise ε: s = −ε/σ.
 
@@ -81,6 +83,7 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     return score
 
 
+@checked
 def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts x(0): s = (α D − x)/σ²."""
     network = _given("from_denoiser", network, sde)
@@ -92,6 +95,7 @@ def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     return score
 
 
+@checked
 def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts the velocity α' x(0) + σ' ε of flow matching: s = 2 (f x − v)/g².
 
@@ -107,6 +111,7 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     return score
 
 
+@checked
 def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts v = α ε − σ x(0) (Salimans and Ho 2022): ε = (α v + σ x)/(α² + σ²)."""
     network = _given("from_v_prediction", network, sde)
@@ -120,6 +125,7 @@ def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
     return score
 
 
+@checked
 def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     """E[x(0) | x(t)] = (x + σ² s)/α, the inverse of `from_denoiser` (Tweedie)."""
     score = _given("denoiser", score, sde, "score")
@@ -131,6 +137,7 @@ def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     return denoised
 
 
+@checked
 def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     """The velocity dx/dt = f x − ½ g² s of the probability-flow ODE (eq. 3), the inverse of `from_velocity`."""
     score = _given("probability_flow", score, sde, "score")
@@ -145,6 +152,7 @@ def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     return velocity
 
 
+@checked
 def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: float = 0.0) -> Score:
     """The denoiser of a raw network by the preconditioning of Karras et al. 2022 (EDM), for any α and σ.
 
@@ -172,6 +180,7 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
     return denoised
 
 
+@checked
 def guided(score: ConditionalScore, weight: float, unconditional: Any) -> ConditionalScore:
     """Classifier-free guidance (Ho and Salimans 2022): s(x, t, ∅) + w (s(x, t, c) − s(x, t, ∅)).
 
@@ -223,6 +232,7 @@ def guided(score: ConditionalScore, weight: float, unconditional: Any) -> Condit
     return both
 
 
+@checked
 def change_process(
     score: Score,
     trained: IsotropicSDE,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .backend import Backend, library
+from .border import checked
 from .comparison import Comparison
 from .sdes import IsotropicSDE
 from .subspaces import Subspace
@@ -20,6 +21,7 @@ from .subspaces import Subspace
 _BATCHES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 1, 2), (0,))
 
 
+@checked
 def check_subspace(
     subspace: Subspace, like: Any = None, tolerance: float | None = None, outer: Subspace | None = None
 ) -> None:
@@ -97,6 +99,7 @@ def _kronecker(matrices: Sequence[np.ndarray[Any, Any]], z: np.ndarray[Any, Any]
     return z
 
 
+@checked
 def check_sde(sde: IsotropicSDE, like: Any = None) -> None:
     """The laws of a pair of curves: f = α'/α, g² = (σ²)' − 2fσ², and of what is read off them.
 

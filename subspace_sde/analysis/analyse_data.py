@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..arrays import expect
+from ..border import checked
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.gaussian import gaussian_divergence
 from ..images import Images, unit_batches
@@ -109,6 +110,7 @@ class Analysis(Shown):
         return f"Use {', then '.join(uses)}: {self.plan.cost:.0%} of the full model's pixels."
 
 
+@checked
 def analyse(
     images: Images,
     names: Sequence[str] = (),

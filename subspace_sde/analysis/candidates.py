@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 
 from ..arrays import expect, positive_integer, sizes
+from ..border import checked
 from ..subspaces import Downsampling, Identity, LowPass, Subspace, Wavelet
 
 WAVELETS = ("db2", "sym4", "coif2")
 
 
+@checked
 def subspace_named(name: str, shape: Sequence[int]) -> Subspace:
     """The subspace of images (3, H, W) of a name: ``full``, ``lowpass:20``, ``downsampling:16``, ``db2:16``, ….
 
@@ -69,6 +71,7 @@ def standard(shape: tuple[int, int, int]) -> dict[str, Subspace]:
     return found
 
 
+@checked
 def candidate_subspaces(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subspace]:
     """Whatever gives images again, with edges that a network can halve: sizes of `LowPass`, factors, some wavelets."""
     positive_integer("multiple_of", multiple_of)

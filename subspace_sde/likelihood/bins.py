@@ -10,9 +10,11 @@ import array_api_compat
 
 from ..arrays import at_least_single, positive_integer
 from ..backend import Noise
+from ..border import checked
 from ..shown import Shown
 
 
+@checked
 class Bins(Shown):
     """Images of whole numbers 0 … count − 1, stored as `low` … `high`: what bits per dimension are quoted for.
 

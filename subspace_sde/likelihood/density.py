@@ -29,6 +29,7 @@ import numpy as np
 
 from ..arrays import Score, device, expect, namespace
 from ..backend import RNG, Noise, backend_of
+from ..border import checked
 from ..process import SubspaceSDE
 from ..sdes import Spacing
 from ..shown import Shown
@@ -77,6 +78,7 @@ class Likelihood(Shown):
         return bits
 
 
+@checked
 def log_likelihood(
     process: SubspaceSDE,
     scores: Sequence[Score],
@@ -176,6 +178,7 @@ class Staged(Shown):
         return total + _normal_density(x, process.sde.prior_std**2, math.prod(process.shape(process.K)))
 
 
+@checked
 class FullScore(Shown):
     """Eq. 11 in full dimension, stage by stage; at T the complements have their variances Σ⊥(T).
 

@@ -16,12 +16,14 @@ from typing import Any
 
 from ..arrays import Score, device, expect, namespace
 from ..backend import backend_of
+from ..border import checked
 from ..process import SubspaceSDE
 from ..sdes import Spacing
 from ..solvers import Solver
 from .flow import Flow, join, split
 
 
+@checked
 def encode(
     process: SubspaceSDE,
     scores: Sequence[Score],
@@ -67,6 +69,7 @@ def encode(
     return flow.unflat(z)
 
 
+@checked
 def decode(
     process: SubspaceSDE,
     scores: Sequence[Score],
@@ -94,6 +97,7 @@ def decode(
     return flow.unflat(x)
 
 
+@checked
 def latent_parts(process: SubspaceSDE, z: Any) -> list[Any]:
     """The states that a latent stands for: x⊥_{k|k-1}(t_k) for k = 1 … K, and x_K(T).
 
@@ -121,6 +125,7 @@ def latent_parts(process: SubspaceSDE, z: Any) -> list[Any]:
     return [*parts, process.sde.prior_std * z]
 
 
+@checked
 def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
     """Latents on the great circle from `a` to `b` (slerp), as long as normal ones are where these two are normal.
 

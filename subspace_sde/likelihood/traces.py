@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arrays import expect, positive_integer
 from ..backend import Noise
+from ..border import checked
 from ..shown import Shown
 from .flow import DifferentiableScore
 
@@ -32,6 +33,7 @@ class Trace(Protocol):
         """The score s(x, t), like x of shape (size, *shape), and tr J, (size, max(draws, 1))."""
 
 
+@checked
 class Exact(Shown):
     """The sum over all n unit vectors: n derivative products for each evaluation, so for small n.
 
@@ -82,6 +84,7 @@ def gaussian(z: Any) -> Any:
     return z
 
 
+@checked
 class Hutchinson(Shown):
     """The mean of vᵀJv over random probes, each of which takes one derivative product.
 

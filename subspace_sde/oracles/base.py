@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import Score, is_floating, namespace, over
 from ..backend import RNG, Noise, backend_of
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from ..subspaces import Subspace
@@ -74,6 +75,7 @@ class Oracle(Shown, ABC):
     def _draw(self, z: Any, xp: Any) -> Any:
         """(num, *shape) from standard normal numbers z, (num, _numbers)."""
 
+    @checked
     def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
         """Exact draws of x(0), (num, *shape).
 
@@ -86,6 +88,7 @@ class Oracle(Shown, ABC):
         """
         return self._clean(self._noise(num, rng, like))
 
+    @checked
     def sample_at(self, t: Any, sde: IsotropicSDE, num: int, rng: RNG, like: Any = None) -> Any:
         """Exact draws of x(t) = α x(0) + σ ε, (num, *shape): x(0) as from `sample`, and ε independent of it.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..arrays import expect, is_integer, number
+from ..border import checked
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.switching import SwitchTime
 from ..files import parse_json, whole
@@ -30,6 +31,7 @@ _FORMAT, _VERSION = "subspace_sde plan", 1  # what `specify` writes belongs to i
 _ROUNDING = 1e-6  # of a divergence that was interpolated at its threshold, relative
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Plan(Shown):
     """Levels and times, and what they promise: ``SubspaceSDE.fit(plan.sde, plan.subspaces, plan.times, data)``.
@@ -100,6 +102,7 @@ class Plan(Shown):
         """The expected cost of sampling, the full model's taken as 1."""
         return sum(share * cost for share, cost in zip(self.shares, self.costs))
 
+    @checked
     def save(self, path: str | Path) -> None:
         """Write the plan as JSON, whole or not at all; the file carries the version of its format.
 
@@ -132,6 +135,7 @@ class Plan(Shown):
             raise ValueError(f"{path} holds no plan of subspace_sde: {error}") from error
 
 
+@checked
 def plan(
     subspaces: Sequence[Subspace],
     curves: Sequence[DivergenceCurve | SwitchTime],

@@ -14,12 +14,14 @@ from typing import Any, TypeAlias
 
 from ..arrays import Score, number, positive_integer
 from ..backend import Noise, backend_of
+from ..border import checked
 from ..subspaces import Subspace
 
 Cost: TypeAlias = Callable[[Subspace], float]
 """What one evaluation of the network on that level costs, in any unit: a function of its subspace."""
 
 
+@checked
 def pixels(subspace: Subspace) -> float:
     """n_k, the dimension: right for a network whose work is proportional to its input.
 
@@ -30,6 +32,7 @@ def pixels(subspace: Subspace) -> float:
     return float(subspace.dim)
 
 
+@checked
 def power(exponent: float) -> Callable[[Subspace], float]:
     """n_k to that power: below 1 for networks that small inputs leave idle, 2 for attention over all pixels.
 
@@ -44,6 +47,7 @@ def power(exponent: float) -> Callable[[Subspace], float]:
     return lambda subspace: pixels(subspace) ** exponent
 
 
+@checked
 def seconds(
     score_of: Callable[[Subspace], Score], num: int, like: Any, t: float, repeats: int = 7
 ) -> Callable[[Subspace], float]:
@@ -83,6 +87,7 @@ def seconds(
     return _once_a_shape(measured)
 
 
+@checked
 def flops(score_of: Callable[[Subspace], Score], like: Any, t: float) -> Callable[[Subspace], float]:
     """The floating-point operations of one call of the level's score on one sample, as torch's own counter counts them.
 

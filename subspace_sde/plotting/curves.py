@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..border import checked
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from .figures import axes_of, check_mapping, finish, legend, styles
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 def divergence_curves(
     curves: Mapping[str, DivergenceCurve], threshold: float | None = None, ax: Axes | None = None
 ) -> Figure:

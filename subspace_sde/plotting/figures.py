@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..border import checked
 from ..files import whole
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _DASHES = ("-", "--", "-.", ":")  # once the colours are used up
 _SUFFIXES = (".png", ".svg", ".pdf")
 
 
+@checked
 def save(figure: Figure, path: str | Path, dpi: float = 120) -> None:
     """Write the figure as ``.png``, ``.svg`` or ``.pdf``; the file appears under its name when it is whole.
 

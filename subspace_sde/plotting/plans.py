@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..border import checked
 from .figures import axes_of, check_mapping, finish, legend, styles
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 def cost_against_threshold(
     thresholds: Sequence[float], costs: Mapping[str, Sequence[float | None]], ax: Axes | None = None
 ) -> Figure:
@@ -60,6 +62,7 @@ def cost_against_threshold(
     return figure
 
 
+@checked
 def plan_bar(plan: Any, ax: Axes | None = None) -> Figure:
     """A plan as a bar from t_min to T: each stage as wide as its share of the steps, as high as one costs.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arrays import namespace
 from ..backend import backend_of
+from ..border import checked
 from .figures import axes_of, check_mapping, finish, legend, styles
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 def power_spectrum(power: Mapping[str, Any], ax: Axes | None = None) -> Figure:
     """Power against radial frequency, both logarithmic.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..arrays import namespace
 from ..backend import backend_of
+from ..border import checked
 from ..subspaces import Subspace
 from .figures import COLOURS, check_mapping, new_figure
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked
 def basis_vectors(subspace: Subspace, num: int = 16, columns: int = 8) -> Figure:
     """The first basis vectors: what U makes of the unit vectors of its coordinates, in C order.
 
@@ -64,6 +66,7 @@ def basis_vectors(subspace: Subspace, num: int = 16, columns: int = 8) -> Figure
     return figure
 
 
+@checked
 def projections(x: Any, subspaces: Mapping[str, Subspace]) -> Figure:
     """Images beside their projections: a row for each image, a column for each subspace.
 

@@ -16,11 +16,13 @@ from typing import Any, Protocol
 import array_api_compat
 
 from ..arrays import at_least_single
+from ..border import checked
 from ..solvers import Solver
 from .method import Differentiable, Method, Prepared
 from .view import View
 
 
+@checked
 class Guidance(Method):
     """What ΠGDM and DPS share; a subclass says what r² is.
 

@@ -8,8 +8,10 @@ from typing import Any
 import array_api_compat
 
 from ..arrays import on_host
+from ..border import checked
 
 
+@checked
 def conjugate_gradients(operator: Callable[[Any], Any], b: Any, trailing: int, iterations: int = 100) -> Any:
     """x of the shape of b, (*batch, *shape); `shape` has `trailing` axes.
 

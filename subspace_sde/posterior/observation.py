@@ -9,10 +9,12 @@ import array_api_compat
 
 from ..arrays import at_least_single, expect, is_floating, namespace, positive_integer
 from ..backend import backend_of
+from ..border import checked
 from ..measurements import LinearMeasurement, check_measurement
 from .linear_systems import conjugate_gradients
 
 
+@checked
 class Observation:
     """A linear measurement, what it gave, and its noise.
 

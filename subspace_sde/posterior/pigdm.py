@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 
 from ..backend import host
+from ..border import checked
 from ..sdes import IsotropicSDE
 from .guidance import Guidance
 
 
+@checked
 class PiGDM(Guidance):
     """x(0) given x(t) is taken for N(D, r² I), r² = v σ²/(α² v + σ²): exact for data N(μ, v I), and for no other.
 

@@ -7,12 +7,14 @@ learns from the known one what a single pass of fresh noise did not tell.
 from __future__ import annotations
 
 from ..arrays import positive_integer
+from ..border import checked
 from ..solvers import Solver
 from .method import Method
 from .replacement import Replacement, Replacing
 from .view import Determined
 
 
+@checked
 class RePaint(Replacement):
     """Replacement with resampling; its bias falls with the number of resamplings, its cost grows with it.
 

@@ -15,6 +15,7 @@ from typing import Any
 import array_api_compat
 
 from ..arrays import Score, expect
+from ..border import checked
 from ..sdes import IsotropicSDE
 from ..solvers import Solver
 from ..solvers.base import Draw
@@ -24,6 +25,7 @@ from .pigdm import PiGDM
 from .view import Determined, View
 
 
+@checked
 class Replacement(Method):
     """Any solver, and after every step the determined part of x replaced by the observation, noised.
 

@@ -12,6 +12,7 @@ import array_api_compat
 
 from ..arrays import Score, expect, is_integer
 from ..backend import RNG, Noise
+from ..border import checked
 from ..process import SubspaceSDE
 from ..sampling.algorithm_1 import Samples, Stage, Step, checked_num, checked_solver, run
 from ..sampling.grids import stage_times
@@ -40,6 +41,7 @@ class PosteriorSamples(Samples):
     full: bool = False
 
 
+@checked
 def sample_posterior(
     process: SubspaceSDE,
     scores: Sequence[Score],

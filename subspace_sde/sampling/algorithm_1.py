@@ -13,6 +13,7 @@ import numpy as np
 
 from ..arrays import Score, expect, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
+from ..border import checked
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE, Spacing
 from ..shown import Shown
@@ -87,6 +88,7 @@ class Stage(Shown):
     solver: Solver
 
 
+@checked
 def sample(
     process: SubspaceSDE,
     scores: Sequence[Score],

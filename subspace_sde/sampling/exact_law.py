@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..border import checked
 from ..oracles.dct import DCTGaussian
 from ..oracles.gaussian import Diagonalised, Gaussian, Normal, symmetric
 from ..process import SubspaceSDE
@@ -30,6 +31,7 @@ from ..subspaces import Subspace
 _Numbers = np.ndarray[Any, Any]
 
 
+@checked
 def law_of_samples(process: SubspaceSDE, data: Normal, eta: float = 0.0, level: int = 0) -> Gaussian | DCTGaussian:
     """The exact law of Algorithm 1's output for Gaussian data: each level has the data's own score, no step any error.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import expect, is_integer
+from ..border import checked
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE, OwnSpacing, Spacing
 from ..shown import Shown
@@ -17,6 +18,7 @@ from ..solvers import Solver
 _MOST_STEPS = 10**7
 
 
+@checked
 class AlongTimes(Shown):
     """The user's own times, from T down to t_min: equally long steps go from one to the next.
 
@@ -58,6 +60,7 @@ class AlongTimes(Shown):
         return float(sde.from_grid_parameter(float(np.interp(u, self._places, self._rising))))
 
 
+@checked
 def grid(sde: IsotropicSDE, steps: int, spacing: Spacing | None = None) -> np.ndarray[Any, Any]:
     """steps + 1 times from T down to t_min; the SDE's own spacing without another.
 
@@ -71,6 +74,7 @@ def grid(sde: IsotropicSDE, steps: int, spacing: Spacing | None = None) -> np.nd
     return _between(sde, sde.T, sde.t_min, steps, OwnSpacing() if spacing is None else checked_spacing(spacing))
 
 
+@checked
 def stage_times(
     process: SubspaceSDE,
     steps: int | Sequence[float],

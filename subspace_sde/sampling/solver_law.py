@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Score
+from ..border import checked
 from ..oracles import Gaussian
 from ..process import SubspaceSDE
 from ..sdes import Spacing
@@ -21,6 +22,7 @@ from ..solvers import Solver
 from .algorithm_1 import sample
 
 
+@checked
 def sampled_law(
     process: SubspaceSDE,
     scores: Sequence[Score],

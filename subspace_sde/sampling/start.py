@@ -15,10 +15,12 @@ import array_api_compat
 
 from ..arrays import device, is_integer
 from ..backend import Noise
+from ..border import checked
 from ..process import SubspaceSDE
 from ..shown import Shown
 
 
+@checked
 @dataclass(frozen=True, repr=False)
 class Start(Shown):
     """Clean data to start from, for ``sample(..., start=...)``.

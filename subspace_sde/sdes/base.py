@@ -10,6 +10,7 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import is_floating, log, number
+from ..border import checked
 from ..shown import brief
 from ..specification import Specified
 
@@ -85,6 +86,7 @@ class IsotropicSDE(Specified, ABC):
         """The inverse of `grid_parameter`."""
         return u
 
+    @checked
     def grid(self, n: int) -> np.ndarray[Any, Any]:
         """This SDE's own n + 1 times, from T down to t_min."""
         return self.grid_between(self.T, self.t_min, n)

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 from ..arrays import exp, number, sqrt
+from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
 
 
+@checked
 @register
 class EDM(IsotropicSDE):
     """t is the noise level itself: f = 0, g = √(2t); the grid is uniform in t^(1/7).

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays import exp, number, sqrt
+from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
 
 
+@checked
 @register
 class RectifiedFlow(IsotropicSDE):
     """A straight line from data to noise: f = −1/(1 − t), g² = 2t/(1 − t), infinite at t = 1, so T lies below.

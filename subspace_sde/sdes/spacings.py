@@ -6,6 +6,7 @@ import math
 from typing import Any, Protocol
 
 from ..arrays import number
+from ..border import checked
 from ..shown import Shown
 from ..specification import Specified, register
 from .base import IsotropicSDE
@@ -68,6 +69,7 @@ class UniformLogSNR(_Spacing):
         return float(sde.time_at_log_snr(u, clip=True))
 
 
+@checked
 @register
 class Rho(_Spacing):
     """Steps equally long in (σ/α)^(1/ρ), for any SDE: the grid of Karras et al. 2022.

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 from ..arrays import exp, number
+from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
 
 
+@checked
 @register
 class VE(IsotropicSDE):
     """Variance exploding: f = 0, g = σ √(2 log(σ_max/σ_min)), uniform grid in t, so geometric in σ.

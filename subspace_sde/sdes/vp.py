@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from ..arrays import exp, expm1, log1p, number, sqrt
+from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
 
@@ -43,6 +44,7 @@ class _LinearBeta(IsotropicSDE):
         return -0.5 * self.beta(t)
 
 
+@checked
 @register
 class VP(_LinearBeta):
     """Variance preserving: σ² = 1 − exp(−B), g = √β.
@@ -63,6 +65,7 @@ class VP(_LinearBeta):
         return self._time_at_integral((abs(v) - v) / 2 + log1p(exp(-abs(v))))
 
 
+@checked
 @register
 class SubVP(_LinearBeta):
     """Sub-VP: σ = 1 − exp(−B), g² = β (1 − exp(−2B)).

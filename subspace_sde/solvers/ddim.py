@@ -11,10 +11,12 @@ import math
 from typing import Any
 
 from ..arrays import Score, number
+from ..border import checked
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
 
 
+@checked
 class DDIM(SingleStep):
     """First order, one evaluation a step: from the probability-flow ODE (η = 0) to the reverse SDE (η = 1).
 

@@ -11,12 +11,14 @@ import numpy as np
 
 from ..arrays import Score, number
 from ..backend import backend_of
+from ..border import checked
 from ..scores import probability_flow
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from .base import Draw
 
 
+@checked
 class DormandPrince(Shown):
     """scipy's RK45 on numpy arrays, torchdiffeq's dopri5 on torch's: Song et al.'s black-box ODE sampler.
 

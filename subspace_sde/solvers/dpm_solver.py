@@ -25,12 +25,14 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Score, number
+from ..border import checked
 from ..scores import denoiser
 from ..sdes import IsotropicSDE, Spacing, UniformLogSNR
 from ..shown import Shown
 from .base import Draw
 
 
+@checked
 class DPMSolver(Shown):
     """DPM-Solver++ 2M or 3M, one evaluation of the score a step.
 

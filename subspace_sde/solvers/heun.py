@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Score, number
+from ..border import checked
 from ..scores import probability_flow
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
 
 
+@checked
 class Heun(SingleStep):
     """Second order, two evaluations of the score a step; deterministic without churn.
 

@@ -9,11 +9,13 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import Score, expect, is_integer, number
+from ..border import checked
 from ..shown import Shown
 from ..subspaces import Subspace
 from .base import Draw
 
 
+@checked
 class Langevin(Shown):
     """Langevin steps x ← x + ε s(x, t) + √(2ε) z with a step size by signal-to-noise ratio (Song et al. 2021).
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays import Score, expect
+from ..arrays import Score
+from ..border import checked
 from ..sdes import IsotropicSDE
-from .base import Draw, SingleStep
+from .base import Draw, SingleStep, Solver
 from .langevin import Langevin
 from .reverse_diffusion import ReverseDiffusion
 
 
+@checked
 class PredictorCorrector(SingleStep):
     """The paper's own sampler: a predictor's step to s, then the corrector's Langevin steps at s.
 
@@ -25,16 +27,14 @@ class PredictorCorrector(SingleStep):
     >>> sampler = PredictorCorrector(Ancestral(), Langevin(steps=1, snr=0.16))
     """
 
-    def __init__(self, predictor: SingleStep | None = None, corrector: Langevin | None = None) -> None:
+    def __init__(self, predictor: Solver | None = None, corrector: Langevin | None = None) -> None:
         predictor = ReverseDiffusion() if predictor is None else predictor
-        if not hasattr(expect("predictor", predictor, object, "ReverseDiffusion()"), "step"):
+        if not isinstance(predictor, SingleStep):
             raise TypeError(
                 f"a predictor takes single steps, and {type(predictor).__name__} does not: "
                 "use ReverseDiffusion, Ancestral, EulerMaruyama, DDIM or Heun"
             )
-        corrector = Langevin() if corrector is None else corrector
-        expect("corrector", corrector, lambda c: hasattr(c, "move"), "Langevin(steps=1)")
-        self.predictor, self.corrector = predictor, corrector
+        self.predictor, self.corrector = predictor, Langevin() if corrector is None else corrector
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
         """The predictor's evaluations of the score, and one for each of the corrector's steps."""

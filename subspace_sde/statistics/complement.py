@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import expect
+from ..border import checked
 from ..specification import specify
 from ..subspaces import NestedSubspaces, Subspace
 from .moments import Moments, accumulate, as_float64
 
 
+@checked
 class ComplementEnergies(Moments):
     """E‖P⊥x‖² of the data for any list of subspaces of one space, in one pass: what Table 1 measures.
 
@@ -48,6 +50,7 @@ class ComplementEnergies(Moments):
         return [_identity(u) for u in self.subspaces]
 
 
+@checked
 class ComplementMoments(Moments):
     """Mean of the data and energies E‖x⊥_{k|k-1}(0)‖² of its orthogonal components, k = 1 … K, batch by batch.
 
@@ -91,12 +94,14 @@ def _identity(subspace: Subspace) -> Any:
         return subspace
 
 
+@checked
 def complement_moments(subspaces: NestedSubspaces, data: Any) -> ComplementMoments:
     """The moments of `data`: an array (N, *ambient_shape), or any iterable of batches, read once."""
     empty = ComplementMoments(subspaces)
     return accumulate(lambda _: empty, data)
 
 
+@checked
 def rmsd(subspace: Subspace, data: Any, center: bool = False) -> float:
     """Table 1's root mean square distance of the data from the subspace, per dimension of the complement.
 

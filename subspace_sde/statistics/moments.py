@@ -21,6 +21,7 @@ from scipy.linalg import get_blas_funcs
 
 from ..arrays import batches, expect, is_floating, namespace, on_host, sizes
 from ..backend import backend_of, host
+from ..border import checked
 from ..oracles import DCTGaussian, Gaussian, dct_basis
 from ..subspaces.patches import Tiling
 
@@ -95,6 +96,7 @@ class Moments(ABC):
         """Add weight · Σ q(y) to the sum of squares, y in parts."""
         self._scatter = self._scatter + weight * host(reduce(add, (self._squares(y, xp) for y in parts)))
 
+    @checked
     def merge(self, other: Self) -> Self:
         """Take in what `other` has taken in, as if it had been one pass; returns itself, and `other` stays as it was.
 
@@ -170,6 +172,7 @@ class Moments(ABC):
 _M = TypeVar("_M", bound=Moments)
 
 
+@checked
 def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
     """The statistics of `data`: an array (N, *shape) of numpy, torch or Dask, or any iterable of batches, read once.
 
@@ -193,6 +196,7 @@ def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
     return moments
 
 
+@checked
 class Covariance(Moments):
     """The full covariance of arrays of that shape, d × d numbers; see `PowerSpectrum` where that is too many.
 
@@ -276,6 +280,7 @@ class Covariance(Moments):
         return 64 * float(np.finfo(np.float32).eps) if self.single else 1e-10
 
 
+@checked
 class PatchCovariance(Covariance):
     """The covariance of the patches of each sample: all leading axes times a patch over the last ones (`PatchBasis`).
 
@@ -303,6 +308,7 @@ class PatchCovariance(Covariance):
         return self.shape, self.patch
 
 
+@checked
 class PowerSpectrum(Moments):
     """The variance of each DCT-II coefficient over all axes (channels too), for data too large for a covariance.
 

@@ -16,6 +16,7 @@ from scipy.linalg import eigh
 
 from ..arrays import batches, expect, is_integer, namespace, sizes
 from ..backend import backend_of, host
+from ..border import checked
 from ..subspaces import Basis, PatchBasis
 from ..subspaces.patches import edges_of
 from .moments import Covariance, Moments, PatchCovariance, accumulate
@@ -23,6 +24,7 @@ from .moments import Covariance, Moments, PatchCovariance, accumulate
 _PASSES = 1000  # over the data, at most: far fewer are enough
 
 
+@checked
 def pca(data: Any, n_components: int, center: bool = True) -> Basis:
     """The span of the leading principal components of the data, exact, by way of the covariance.
 
@@ -50,6 +52,7 @@ def pca(data: Any, n_components: int, center: bool = True) -> Basis:
     return Basis(_leading(moments, n_components, center, quick), moments.shape)
 
 
+@checked
 def patch_pca(data: Any, patch: int | Sequence[int], n_components: int, center: bool = True) -> PatchBasis:
     """The principal components of the data's patches, one set for all of them (Patch-PCA of the paper's section 4.1).
 
@@ -72,6 +75,7 @@ def patch_pca(data: Any, patch: int | Sequence[int], n_components: int, center: 
     return PatchBasis(moments.shape, moments.patch, _leading(moments, n_components, center))
 
 
+@checked
 def randomised_pca(
     data: Any, n_components: int, center: bool = True, oversampling: int = 10, passes: int = 4, rng: int = 0
 ) -> Basis:
