@@ -133,22 +133,9 @@ def is_integer(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
-def number(name: str, value: Any) -> float:
-    """`value` as a float, NaN and infinity too, or a TypeError for what is no real number.
-
-    >>> number("eta", "much")
-    Traceback (most recent call last):
-    TypeError: `eta` takes a number, got str
-    """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        kind = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-        raise TypeError(f"`{name}` takes a number, got {kind}")
-    return float(value)
-
-
-def positive_integer(name: str, value: Any) -> int:
-    """`value` as an int >= 1, or a ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+def positive_integer(name: str, value: int) -> int:
+    """`value` as an int, or a ValueError where it is below 1."""
+    if value < 1:
         raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
     return operator.index(value)
 
@@ -159,29 +146,6 @@ def sizes(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
     if not all(is_integer(n) and n > 0 for n in given):
         raise ValueError(f"{name} must hold positive integers, got {given}")
     return tuple(int(n) for n in given)
-
-
-def expect(name: str, value: Any, kinds: type | tuple[type, ...] | Callable[[Any], bool], like: str) -> Any:
-    """`value`, or a TypeError where it is not what the argument `name` takes.
-
-    Parameters
-    ----------
-    kinds: a class, several, or a function that says whether `value` will do; a class itself, in the place of one of its
-        objects, is refused in any case.
-    like: what would do, as it is typed.
-
-    >>> expect("solver", 3.5, float, "2.0")
-    3.5
-    >>> expect("solver", "heun", float, "2.0")
-    Traceback (most recent call last):
-    TypeError: `solver` takes an object like 2.0, got str
-    """
-    if isinstance(value, type):
-        raise TypeError(f"`{name}` takes an object like {like}, got the class {value.__name__}: call it first")
-    found = isinstance(value, kinds) if isinstance(kinds, (type, tuple)) else kinds(value)
-    if not found:
-        raise TypeError(f"`{name}` takes an object like {like}, got {type(value).__name__}")
-    return value
 
 
 def device(x: Any) -> Any:

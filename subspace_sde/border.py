@@ -136,6 +136,9 @@ def _is(value: Any, kind: Any) -> bool:
         return _is_sequence(value, arguments, origin)
     if origin is Callable:
         return callable(value)
+    if origin is Mapping:
+        pairs = value.items() if isinstance(value, Mapping) else [(None, None)]
+        return all(_is(one, kind) for pair in pairs for one, kind in zip(pair, arguments))
     if origin is not None:
         return isinstance(value, origin)
     if getattr(kind, "_is_protocol", False):
@@ -194,8 +197,9 @@ def _described(kind: Any) -> str:
         return "a function"
     if kind in _PLAIN:
         return _PLAIN[kind]
-    if origin is Mapping or kind is Mapping:
-        return "a mapping"
+    if origin is Mapping:
+        keys, values = arguments
+        return f"a mapping of {_several(keys)}" + (f" to {_several(values)}" if values is not Any else "")
     name = getattr(origin or kind, "__name__", str(kind))
     if name in _LIKE:
         return f"an object like {_LIKE[name]}"
@@ -220,7 +224,8 @@ def _got(value: Any) -> str:
         return shown if len(shown) <= 40 else f"{shown[:39]}…"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
-    if isinstance(value, (list, tuple)) and value:
-        kinds = sorted({type(entry).__name__ for entry in value})
-        return f"{type(value).__name__} of {', '.join(kinds[:3])}"
+    if isinstance(value, (list, tuple, Mapping)) and value:
+        entries = value.values() if isinstance(value, Mapping) else value
+        kinds = sorted({type(entry).__name__ for entry in entries})
+        return f"{type(value).__name__} of {len(value)} {', '.join(kinds[:3])}"
     return type(value).__name__

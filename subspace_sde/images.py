@@ -7,7 +7,6 @@ figure of this project. Needs the extra ``images``.
 from __future__ import annotations
 
 import io
-import operator
 import os
 import re
 import warnings
@@ -23,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .arrays import check_unmasked, expect
+from .arrays import check_unmasked
 from .border import checked
 from .files import whole
 from .shown import Shown
@@ -75,7 +74,6 @@ def to_unit(images: Any) -> _Pixels:
 def unit_batches(images: _Pixels, size: int = 1024) -> Iterator[_Pixels]:
     """uint8 images as batches in [0, 1], so that a data set is never whole in floating point."""
     _check_positive(size=size)
-    expect("images", images, lambda value: hasattr(value, "__getitem__"), "load('photos').train")
     return (to_unit(images[start : start + size]) for start in range(0, len(images), size))
 
 
@@ -103,7 +101,6 @@ def load(source: str | Path, size: int | None = None, seed: int = 0, skip_bad: b
         be read, images of mixed sizes, fewer than two images, or 16-bit images all of whose pixels lie in the darkest
         quarter of the range, as where a camera's 10, 12 or 14 bits were not scaled: black images nobody asked for.
     """
-    expect("source", source, (str, Path), "'photos' or Path('folder')")
     _check_positive(size=32 if size is None else size)
     if source == "photos":
         return photos(32 if size is None else size, seed=seed)
@@ -367,7 +364,7 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
     """
     _check_positive(columns=columns, zoom=zoom)
     check_unmasked(images)
-    pixels, path = np.asarray(images), Path(expect("path", path, (str, Path), "'grid.png'"))
+    pixels, path = np.asarray(images), Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"a grid is written as PNG: {path} must end in .png")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
@@ -386,9 +383,9 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
         Image.fromarray(sheet.transpose(1, 2, 0)).save(fresh, format="PNG")
 
 
-def _check_positive(**counts: Any) -> None:
+def _check_positive(**counts: int) -> None:
     for name, value in counts.items():
-        if operator.index(expect(name, value, lambda n: hasattr(n, "__index__"), "the integer 32")) < 1:
+        if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import array_api_compat
 
-from .arrays import Score, is_floating, namespace, number, over
+from .arrays import Score, is_floating, namespace, over
 from .backend import RNG, Noise
 from .border import checked
 from .sdes import IsotropicSDE
@@ -46,7 +46,7 @@ class edm(Shown):
     """
 
     def __init__(self, sigma_data: float) -> None:
-        if not 0 < number("sigma_data", sigma_data) < math.inf:
+        if not 0 < sigma_data < math.inf:
             raise ValueError(f"sigma_data, the data's standard deviation, must be positive, got {sigma_data}")
         self.sigma_data = float(sigma_data)
 

@@ -13,7 +13,7 @@ Gaussian of variance Σ⊥_{j+1|j}(t) (9), so that
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -268,14 +268,12 @@ class SubspaceSDE:
 
     def check_scores(self, scores: Sequence[Score]) -> tuple[Score, ...]:
         """`scores` as a tuple of the K + 1 that this process needs, or a ValueError."""
-        found = tuple(scores) if isinstance(scores, Iterable) else (scores,)
+        found = tuple(scores)
         if len(found) != self.K + 1:
             raise ValueError(
                 f"this process has levels 0 to {self.K} and needs {self.K + 1} scores, the full space's first, "
                 f"got {len(found)}"
             )
-        if not all(callable(s) for s in found):
-            raise TypeError("a score is a callable score(x, t)")
         return found
 
     def _check_whole(self, x: Any) -> None:

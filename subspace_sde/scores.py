@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from .arrays import Score, expect, is_floating, log, on_host, over, sqrt
+from .arrays import Array, Score, is_floating, log, on_host, over, sqrt
 from .backend import host
 from .border import checked
 from .derivatives import followed
@@ -30,10 +30,8 @@ def _c(coefficient: Any, t: Any, x: Any) -> Any:
     return over(coefficient, x, x.ndim - getattr(t, "ndim", 0))
 
 
-def _given(adapter: str, network: Score, sde: IsotropicSDE, what: str = "network") -> Score:
+def _given(adapter: str, network: Score) -> Score:
     """`network` as `adapter` calls it, so that a derivative sees what it does not see."""
-    expect(what, network, callable, "a function (x, t)")
-    expect("sde", sde, IsotropicSDE, "VE()")
 
     def called(x: Any, t: Any, *condition: Any) -> Any:
         return followed(adapter, network, x, t, *condition)
@@ -41,11 +39,10 @@ def _given(adapter: str, network: Score, sde: IsotropicSDE, what: str = "network
     return called
 
 
-def _number(name: str, value: Any) -> float:
-    number = float(expect(name, value, lambda v: hasattr(v, "__float__"), "1.0"))
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}")
-    return number
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
 
 
 def _inside(t: Any, sde: IsotropicSDE) -> None:
@@ -74,7 +71,7 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
     >>> score(np.ones((2, 3)), 1.0)[0].round(3)
     array([-0.02, -0.02, -0.02])
     """
-    network = _given("from_noise", network, sde)
+    network = _given("from_noise", network)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
         _inside(t, sde)
@@ -86,7 +83,7 @@ def from_noise(network: Score, sde: IsotropicSDE) -> Score:
 @checked
 def from_denoiser(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts x(0): s = (α D − x)/σ²."""
-    network = _given("from_denoiser", network, sde)
+    network = _given("from_denoiser", network)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
         _inside(t, sde)
@@ -102,7 +99,7 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
     This v is the probability-flow ODE's dx/dt (eq. 3); for the "v-prediction" α ε − σ x(0) of distilled
     variance-preserving models see `from_v_prediction`.
     """
-    network = _given("from_velocity", network, sde)
+    network = _given("from_velocity", network)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
         _inside(t, sde)
@@ -114,7 +111,7 @@ def from_velocity(network: Score, sde: IsotropicSDE) -> Score:
 @checked
 def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
     """The score of a network that predicts v = α ε − σ x(0) (Salimans and Ho 2022): ε = (α v + σ x)/(α² + σ²)."""
-    network = _given("from_v_prediction", network, sde)
+    network = _given("from_v_prediction", network)
 
     def score(x: Any, t: Any, *condition: Any) -> Any:
         _inside(t, sde)
@@ -128,7 +125,7 @@ def from_v_prediction(network: Score, sde: IsotropicSDE) -> Score:
 @checked
 def denoiser(score: Score, sde: IsotropicSDE) -> Score:
     """E[x(0) | x(t)] = (x + σ² s)/α, the inverse of `from_denoiser` (Tweedie)."""
-    score = _given("denoiser", score, sde, "score")
+    score = _given("denoiser", score)
 
     def denoised(x: Any, t: Any, *condition: Any) -> Any:
         _inside(t, sde)
@@ -140,7 +137,7 @@ def denoiser(score: Score, sde: IsotropicSDE) -> Score:
 @checked
 def probability_flow(score: Score, sde: IsotropicSDE) -> Score:
     """The velocity dx/dt = f x − ½ g² s of the probability-flow ODE (eq. 3), the inverse of `from_velocity`."""
-    score = _given("probability_flow", score, sde, "score")
+    score = _given("probability_flow", score)
 
     def velocity(x: Any, t: Any, *condition: Any) -> Any:
         _inside(t, sde)
@@ -163,9 +160,7 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
 
     Raises ValueError for a standard deviation that is not positive and finite, and a mean that is not finite.
     """
-    expect("network", network, callable, "a function (inputs, c_noise)")
-    expect("sde", sde, IsotropicSDE, "VE()")
-    sigma_data, mean = _number("sigma_data", sigma_data), _number("mean", mean)
+    sigma_data, mean = _finite("sigma_data", sigma_data), _finite("mean", mean)
     if not sigma_data > 0:
         raise ValueError(f"sigma_data is a standard deviation and positive, got {sigma_data:g}")
 
@@ -181,7 +176,7 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
 
 
 @checked
-def guided(score: ConditionalScore, weight: float, unconditional: Any) -> ConditionalScore:
+def guided(score: ConditionalScore, weight: float, unconditional: float | Array) -> ConditionalScore:
     """Classifier-free guidance (Ho and Salimans 2022): s(x, t, ∅) + w (s(x, t, c) − s(x, t, ∅)).
 
     Each level has a weight of its own: ``[guided(s, w, ∅) for s, w in zip(scores, weights)]``, and
@@ -201,9 +196,7 @@ def guided(score: ConditionalScore, weight: float, unconditional: Any) -> Condit
     >>> guided(toward, 2.0, 0)(np.zeros((1, 3)), 0.5, np.asarray([1.0]))
     array([[2., 2., 2.]])
     """
-    expect("score", score, callable, "a function (x, t, condition)")
-    weight = _number("the weight of guidance", weight)
-    expect("unconditional", unconditional, lambda c: hasattr(c, "__float__") or hasattr(c, "shape"), "0")
+    weight = _finite("the weight of guidance", weight)
     nothing = host(unconditional)
     if not np.all(np.isfinite(nothing)):
         raise ValueError(f"unconditional is an entry of the condition's array, and finite, got {unconditional}")
@@ -261,9 +254,6 @@ def change_process(
     >>> bool(np.allclose(converted(x, 0.4), normal_under(ve)(x, 0.4)))
     True
     """
-    expect("score", score, callable, "a function (x, t)")
-    expect("trained", trained, IsotropicSDE, "VE()")
-    expect("sde", sde, IsotropicSDE, "VE()")
     if not (0 < scale < math.inf and 0 < coordinate_scale < math.inf):
         raise ValueError(f"scale and coordinate_scale must be positive, got {scale} and {coordinate_scale}")
     if not np.all(np.isfinite(host(offset))):

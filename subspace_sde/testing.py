@@ -45,8 +45,6 @@ def check_subspace(
     >>> from subspace_sde import LowPass
     >>> check_subspace(LowPass((3, 9, 8), 5), outer=LowPass((3, 9, 8), 7))
     """
-    if not isinstance(subspace, Subspace):
-        raise TypeError(f"check_subspace takes a Subspace, got {type(subspace).__name__}")
     like = np.zeros(()) if like is None else like
     law = Comparison(repr(subspace), like, tolerance)
     for seed, batch in enumerate(_BATCHES):

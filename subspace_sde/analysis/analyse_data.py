@@ -10,19 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ..arrays import expect
 from ..border import checked
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.gaussian import gaussian_divergence
 from ..images import Images, unit_batches
 from ..oracles import DCTGaussian, Gaussian
-from ..planning.chains import Plan, check_whole, plan
+from ..planning.chains import Plan, plan
 from ..sdes import VE, IsotropicSDE
 from ..shown import Shown
 from ..statistics.complement import ComplementEnergies
@@ -138,8 +136,8 @@ def analyse(
     >>> found.model, [row.name for row in found.rows[:2]], found.names(found.plan)
     ('covariance', ['pca:4', 'lowpass:4'], ('lowpass:4',))
     """
-    sde = VE(0.01, 50.0) if sde is None else expect("sde", sde, IsotropicSDE, "VE()")
-    _check(images, names, threshold, max_levels, multiple_of, price)
+    sde = VE(0.01, 50.0) if sde is None else sde
+    _check(images, threshold, max_levels, multiple_of, price)
     sizes, table = candidate_subspaces(images.shape, multiple_of), standard(images.shape)
     max_levels = min(max_levels, len(sizes))
     table |= {name: subspace_named(name, images.shape) for name in names if name != "full"}
@@ -186,14 +184,8 @@ def analyse(
     )
 
 
-def _check(
-    images: Images, names: Sequence[str], threshold: float, max_levels: int, multiple_of: int, price: float
-) -> None:
-    expect("images", images, Images, "load('photos')")
-    expect("names", names, lambda value: isinstance(value, (list, tuple)), "['lowpass:20']")
-    expect("price", price, Real, "0.02")
+def _check(images: Images, threshold: float, max_levels: int, multiple_of: int, price: float) -> None:
     check_threshold(threshold)
-    check_whole(max_levels=max_levels, multiple_of=multiple_of)
     for name, value, least in (("max_levels", max_levels, 0), ("multiple_of", multiple_of, 1), ("price", price, 0)):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")

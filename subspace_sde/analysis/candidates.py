@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..arrays import expect, positive_integer, sizes
+from ..arrays import positive_integer, sizes
 from ..border import checked
 from ..subspaces import Downsampling, Identity, LowPass, Subspace, Wavelet
 
@@ -23,7 +23,6 @@ def subspace_named(name: str, shape: Sequence[int]) -> Subspace:
     >>> subspace_named("lowpass:20", (3, 32, 48)).shape
     (3, 20, 30)
     """
-    expect("name", name, str, "'lowpass:20'")
     shape = sizes("shape", shape)
     if name == "full":
         return Identity(shape)
@@ -51,12 +50,12 @@ def _is_wavelet(kind: str) -> bool:
     return kind in pywt.wavelist(kind="discrete")
 
 
-def factors(shape: tuple[int, int, int]) -> list[int]:
+def factors(shape: Sequence[int]) -> list[int]:
     """Halvings for the table, and the edges of the patches that stand for them."""
     return [f for f in (2, 4, 8) if not (shape[1] % f or shape[2] % f)]
 
 
-def standard(shape: tuple[int, int, int]) -> dict[str, Subspace]:
+def standard(shape: Sequence[int]) -> dict[str, Subspace]:
     """The image-shaped rows of every table: near a half, a quarter and an eighth of the edges."""
     edge = min(shape[1:])
     names = [f"lowpass:{edge // f}" for f in (2, 4, 8) if edge >= f]
@@ -72,7 +71,7 @@ def standard(shape: tuple[int, int, int]) -> dict[str, Subspace]:
 
 
 @checked
-def candidate_subspaces(shape: tuple[int, int, int], multiple_of: int) -> dict[str, Subspace]:
+def candidate_subspaces(shape: Sequence[int], multiple_of: int) -> dict[str, Subspace]:
     """Whatever gives images again, with edges that a network can halve: sizes of `LowPass`, factors, some wavelets."""
     positive_integer("multiple_of", multiple_of)
     if len(found_shape := sizes("shape", shape)) != 3:

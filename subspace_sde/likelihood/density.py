@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, device, expect, namespace
+from ..arrays import Score, device, namespace
 from ..backend import RNG, Noise, backend_of
 from ..border import checked
 from ..process import SubspaceSDE
@@ -129,10 +129,6 @@ def log_likelihood(
     (array([-5.68]), np.float64(-5.68))
     """
     form, trace = Staged() if form is None else form, Hutchinson() if trace is None else trace
-    expect("form", form, lambda f: hasattr(f, "estimates"), "Staged()")
-    expect("trace", trace, lambda f: hasattr(f, "estimate") and hasattr(f, "probes"), "Hutchinson()")
-    if bins is not None:
-        expect("bins", bins, Bins, "Bins()")
     flow = Flow(process, scores, x, solver, steps, spacing, condition)
     batch = tuple(x.shape[: x.ndim - len(process.shape(0))])
     wide = flow.flat(x)
@@ -189,7 +185,7 @@ class FullScore(Shown):
     """
 
     def __init__(self, analytic: bool = True) -> None:
-        self.analytic = expect("analytic", analytic, bool, "True")
+        self.analytic = analytic
 
     def estimates(self, flow: Flow, trace: Trace, x: Any, noise: Noise) -> _Numbers:
         process, total = flow.process, np.zeros((flow.size, 1))

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Score, device, expect, namespace
+from ..arrays import Score, device, namespace
 from ..backend import backend_of
 from ..border import checked
 from ..process import SubspaceSDE
@@ -115,7 +115,6 @@ def latent_parts(process: SubspaceSDE, z: Any) -> list[Any]:
     >>> [part.round(2) for part in latent_parts(process, np.asarray([2.0, 0.0]))]
     [array([ 1.58, -1.58]), array([70.71])]
     """
-    expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
     process._check_whole(z)
     xp, parts = namespace(z), []
     for k, (step, t) in enumerate(zip(process.subspaces.steps, process.times), start=1):

@@ -18,7 +18,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score, at_least_single, check_score, device, expect, namespace
+from ..arrays import Score, at_least_single, check_score, device, namespace
 from ..backend import backend_of
 from ..derivatives import check_derivative, linearised
 from ..process import SubspaceSDE
@@ -59,9 +59,7 @@ class Flow:
         spacing: Spacing | None = None,
         condition: Any = None,
     ) -> None:
-        expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
         self._solver: Solver = Heun() if solver is None else solver
-        expect("solver", self._solver, lambda s: hasattr(s, "stage"), "Heun()")
         scores = process.check_scores(scores)
         process._check_whole(x)
         xp, batch = namespace(x), tuple(x.shape[: x.ndim - len(process.shape(0))])

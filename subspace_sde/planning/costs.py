@@ -12,7 +12,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any, TypeAlias
 
-from ..arrays import Score, number, positive_integer
+from ..arrays import Score, positive_integer
 from ..backend import Noise, backend_of
 from ..border import checked
 from ..subspaces import Subspace
@@ -42,7 +42,7 @@ def power(exponent: float) -> Callable[[Subspace], float]:
     >>> power(0.5)(LowPass((64,), 16, axes=(-1,)))
     4.0
     """
-    if not math.isfinite(number("exponent", exponent)):
+    if not math.isfinite(exponent):
         raise ValueError(f"the exponent must be finite, got {exponent}")
     return lambda subspace: pixels(subspace) ** exponent
 

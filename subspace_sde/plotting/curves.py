@@ -9,7 +9,7 @@ import numpy as np
 
 from ..border import checked
 from ..divergence.estimate import DivergenceCurve, check_threshold
-from .figures import axes_of, check_mapping, finish, legend, styles
+from .figures import axes_of, check_any, finish, legend, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def divergence_curves(
     >>> figure.axes[0].get_yscale()
     'log'
     """
-    check_mapping("curves", curves, "DivergenceCurve", DivergenceCurve)
+    check_any("curves", curves, "DivergenceCurve")
     if threshold is not None:
         check_threshold(threshold)
     if threshold is None and not any(v > 0 for curve in curves.values() for v in curve.values):

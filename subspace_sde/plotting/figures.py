@@ -96,12 +96,7 @@ def legend(ax: Axes) -> None:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
-def check_mapping(name: str, given: Any, kind: str, types: Any) -> None:
-    """A mapping of names to what is drawn, with at least one entry, each of the right type."""
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{name} maps each name to a {kind}, got {type(given).__name__}")
+def check_any(name: str, given: Mapping[str, Any], kind: str) -> None:
+    """A ValueError for a mapping without entries."""
     if not given:
         raise ValueError(f"{name} is empty: give at least one name and its {kind}")
-    for key, value in given.items():
-        if not isinstance(value, types):
-            raise TypeError(f"{name} maps each name to a {kind}, but {key!r} to {type(value).__name__}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..border import checked
-from .figures import axes_of, check_mapping, finish, legend, styles
+from .figures import axes_of, check_any, finish, legend, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def cost_against_threshold(
     x = np.asarray([float(t) for t in thresholds])
     if x.size == 0 or not np.all((x > 0) & (x < np.inf)):
         raise ValueError(f"thresholds must be a sequence of positive numbers, got {x.tolist()}")
-    check_mapping("costs", costs, "sequence", Sized)
+    check_any("costs", costs, "sequence")
     found = {name: np.asarray([math.nan if c is None else float(c) for c in cost]) for name, cost in costs.items()}
     for name, y in found.items():
         if y.shape != x.shape:

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import namespace
 from ..backend import backend_of
 from ..border import checked
-from .figures import axes_of, check_mapping, finish, legend, styles
+from .figures import axes_of, check_any, finish, legend, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def power_spectrum(power: Mapping[str, Any], ax: Axes | None = None) -> Figure:
     >>> figure.axes[0].lines[0].get_xdata()[:3]
     array([0.125, 0.25 , 0.375])
     """
-    check_mapping("power", power, "array", object)
+    check_any("power", power, "array")
     lines = {name: _radial(name, p) for name, p in power.items()}
     figure, ax = axes_of(ax, (6.6, 3.6))
     for style, (name, (r, mean)) in zip(styles(len(lines)), lines.items()):

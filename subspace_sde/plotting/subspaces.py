@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from ..arrays import namespace
 from ..backend import backend_of
 from ..border import checked
 from ..subspaces import Subspace
-from .figures import COLOURS, check_mapping, new_figure
+from .figures import COLOURS, check_any, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,10 +39,8 @@ def basis_vectors(subspace: Subspace, num: int = 16, columns: int = 8) -> Figure
     >>> len(basis_vectors(LowPass((3, 32, 32), 8), num=5).axes)
     5
     """
-    if not isinstance(subspace, Subspace):
-        raise TypeError(f"expected a Subspace, got {type(subspace).__name__}")
     for name, value in (("num", num), ("columns", columns)):
-        if operator.index(value) < 1:
+        if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     shape = subspace.ambient_shape
     if len(shape) != 1:
@@ -89,7 +86,7 @@ def projections(x: Any, subspaces: Mapping[str, Subspace]) -> Figure:
     _check_picture("each image of x is", shape)
     if x.shape[0] == 0:
         raise ValueError("no images: x has length 0")
-    check_mapping("subspaces", subspaces, "Subspace", Subspace)
+    check_any("subspaces", subspaces, "Subspace")
     for name, subspace in subspaces.items():
         if subspace.ambient_shape != shape:
             raise ValueError(f"{name} is a subspace of arrays {subspace.ambient_shape}, each image of x is {shape}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score, expect
+from ..arrays import Score
 from ..border import checked
 from ..sdes import IsotropicSDE
 from ..solvers import Solver
@@ -46,7 +46,6 @@ class Replacement(Method):
         if not 0 <= least <= 1:
             raise ValueError(f"least is a share between 0 and 1, got {least}")
         self.otherwise = PiGDM() if otherwise is None else otherwise
-        expect("otherwise", self.otherwise, Method, "PiGDM()")
         self.least = float(least)
 
     def variance(self, t: float, sde: IsotropicSDE, level: int = 0) -> float:

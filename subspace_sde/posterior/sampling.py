@@ -10,17 +10,17 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import Score, expect, is_integer
+from ..arrays import Score
 from ..backend import RNG, Noise
 from ..border import checked
 from ..process import SubspaceSDE
-from ..sampling.algorithm_1 import Samples, Stage, Step, checked_num, checked_solver, run
+from ..sampling.algorithm_1 import Samples, Stage, Step, checked_num, run
 from ..sampling.grids import stage_times
 from ..sampling.start import Start
 from ..sampling.watching import Checked
 from ..scores import denoiser
 from ..sdes import Spacing
-from ..solvers import Solver
+from ..solvers import EulerMaruyama, Solver
 from .method import Differentiable, Method, Prepared
 from .observation import Observation
 from .pigdm import PiGDM
@@ -99,21 +99,16 @@ def sample_posterior(
     >>> np.round(found.x[:, :2] - seen.y, 1).tolist() == [[0.0, 0.0]] * 3
     True
     """
-    expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
-    expect("observation", observation, Observation, "Observation(measurement, y, noise)")
     scores = process.check_scores(scores)
     _check(process, observation, num)
     method = PiGDM() if method is None else method
-    expect("method", method, Method, "PiGDM()")
-    expect("full", full, lambda f: isinstance(f, bool), "True")
-    if not is_integer(largest) or largest < 0:
-        raise ValueError(f"largest is a number of coordinates, an integer and not negative, got {largest!r}")
+    if largest < 0:
+        raise ValueError(f"largest is a number of coordinates, and not negative, got {largest}")
     method.check(observation)
-    num, solver = checked_num(num, process), checked_solver(solver)
+    num, solver = checked_num(num, process), EulerMaruyama() if solver is None else solver
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:
-        expect("start", start, Start, "Start(x, level=1)")
         top, grids = start.plan(process, grids, num, observation.y)
     if not (full or observation.noise) and not all(process.complement_variances[:top]):
         raise ValueError(

@@ -21,8 +21,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import at_least_single, expect
+from ..arrays import at_least_single
 from ..backend import Noise, backend_of
+from ..border import checked
 from ..process import SubspaceSDE
 from .linear_systems import conjugate_gradients
 from .observation import Observation
@@ -30,6 +31,7 @@ from .observation import Observation
 _COLUMNS = 256  # systems at a time where a matrix is taken column by column
 
 
+@checked
 class View:
     """An observation as one stage sees it.
 
@@ -52,8 +54,6 @@ class View:
     def __init__(
         self, process: SubspaceSDE, observation: Observation, level: int, full: bool = False, largest: int = 4096
     ) -> None:
-        expect("process", process, SubspaceSDE, "SubspaceSDE(sde, subspaces, times, variances)")
-        expect("observation", observation, Observation, "Observation(measurement, y, noise)")
         process.ends(level)  # checks
         self.process, self.observation, self.level, self.full = process, observation, level, full
         self.coordinates = 0 if full else level

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, expect, is_floating, namespace, positive_integer
+from ..arrays import Score, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..border import checked
 from ..process import SubspaceSDE
@@ -146,9 +146,7 @@ def sample(
     namespace(like)
     if not is_floating(like):
         raise ValueError(f"like must be a floating-point array, got {like.dtype}")
-    num, solver = checked_num(num, process), checked_solver(solver)
-    if langevin is not None:
-        expect("langevin", langevin, lambda v: hasattr(v, "move"), "Langevin(steps=1)")
+    num, solver = checked_num(num, process), EulerMaruyama() if solver is None else solver
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:
@@ -297,8 +295,8 @@ def _joined(parts: Sequence[Samples], process: SubspaceSDE, like: Any, streams: 
     )
 
 
-def checked_num(num: Any, process: SubspaceSDE) -> int:
-    """`num` as an int, or a ValueError for what is no number of samples, or more than can be held."""
+def checked_num(num: int, process: SubspaceSDE) -> int:
+    """`num` as an int, or a ValueError for fewer samples than one, or more than can be held."""
     found, each = positive_integer("num", num), process.subspaces[0].dim
     most = _MOST_NUMBERS // max(each, 64)  # a sample takes something beside its numbers
     if found > most:
@@ -306,15 +304,6 @@ def checked_num(num: Any, process: SubspaceSDE) -> int:
             f"num is more than can be held: draw at most {most:,} samples of {each} numbers in one call, got {found:,}"
         )
     return found
-
-
-def checked_solver(solver: Solver | None) -> Solver:
-    """`solver`, `EulerMaruyama()` without one, or a TypeError for what is none."""
-    if solver is None:
-        return EulerMaruyama()
-    if isinstance(solver, type) or not hasattr(solver, "stage"):
-        raise TypeError(f"solver takes an object like Heun() or DPMSolver(order=3), got {solver!r}")
-    return solver
 
 
 def _bar() -> Any:

@@ -52,8 +52,6 @@ def law_of_samples(process: SubspaceSDE, data: Normal, eta: float = 0.0, level: 
     >>> law_of_samples(process, data).eigenvalues.round(3)  # 0.2 and 0.1 were taken for 0.15 above t₁
     array([3.994, 1.999, 0.197, 0.102])
     """
-    if not isinstance(data, Normal):
-        raise TypeError(f"only for Gaussian data is the law of the samples known, got a {type(data).__name__}")
     if not 0 <= eta < np.inf:
         raise ValueError(f"eta is 0 for the ODE, 1 for the reverse SDE, and not negative, got {eta}")
     if not 0 <= level <= process.K:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from ..arrays import expect, is_integer
 from ..border import checked
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE, OwnSpacing, Spacing
@@ -68,10 +67,8 @@ def grid(sde: IsotropicSDE, steps: int, spacing: Spacing | None = None) -> np.nd
     >>> grid(VE(), 4).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    if not is_integer(steps):
-        raise TypeError(f"steps must be an integer, got {type(steps).__name__}")
     _check_count(steps)
-    return _between(sde, sde.T, sde.t_min, steps, OwnSpacing() if spacing is None else checked_spacing(spacing))
+    return _between(sde, sde.T, sde.t_min, steps, OwnSpacing() if spacing is None else spacing)
 
 
 @checked
@@ -104,16 +101,15 @@ def stage_times(
     """
     sde = process.sde
     sde.check_terminal()
-    if isinstance(steps, (Sequence, np.ndarray)) and not isinstance(steps, str):
+    if np.ndim(steps):  # the user's own times
         if spacing is not None:
             raise ValueError("give either your own times as `steps`, or a number of steps and a spacing")
-        spacing = AlongTimes(steps, sde)
-        steps = spacing.steps
-    elif not is_integer(steps):
-        raise TypeError(f"steps must be an integer, or times from T down to t_min, got {type(steps).__name__}")
-    elif spacing is None:
-        spacing = getattr(solver, "spacing", None)
-    spacing = OwnSpacing() if spacing is None else checked_spacing(spacing)
+        spacing = along = AlongTimes(cast(Sequence[float], steps), sde)
+        steps = along.steps
+    else:
+        steps = int(cast(int, steps))
+        spacing = getattr(solver, "spacing", None) if spacing is None else spacing
+    spacing = OwnSpacing() if spacing is None else spacing
     if steps < process.K + 1:
         raise ValueError(f"{process.K + 1} levels need at least as many steps, got {steps}")
     _check_count(steps)
@@ -126,12 +122,6 @@ def stage_times(
     while counts.sum() > steps:
         counts[np.argmax(np.where(counts > 1, counts - share, -np.inf))] -= 1
     return [_between(sde, b, a, int(n), spacing) for (a, b), n in zip(ends, counts)]
-
-
-def checked_spacing(spacing: Spacing) -> Spacing:
-    """`spacing`, or a TypeError for what is none."""
-    found: Spacing = expect("spacing", spacing, lambda s: hasattr(s, "parameter") and hasattr(s, "time"), "Rho()")
-    return found
 
 
 def _check_count(steps: int) -> None:

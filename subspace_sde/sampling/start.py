@@ -13,7 +13,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import device, is_integer
+from ..arrays import device
 from ..backend import Noise
 from ..border import checked
 from ..process import SubspaceSDE
@@ -51,8 +51,8 @@ class Start(Shown):
         self, process: SubspaceSDE, grids: Sequence[Sequence[float]], num: int, like: Any
     ) -> tuple[int, list[Sequence[float]]]:
         """The level on which it begins, and the times that are left of `grids`; a ValueError where it does not fit."""
-        if not is_integer(self.level) or not 0 <= self.level <= process.K:
-            raise ValueError(f"a start lies on one of the levels 0 to {process.K}, got {self.level!r}")
+        if not 0 <= self.level <= process.K:
+            raise ValueError(f"a start lies on one of the levels 0 to {process.K}, got {self.level}")
         kind, shape = type(like), process.shape(self.level)
         if not isinstance(self.x, kind) or (self.x.dtype, device(self.x)) != (like.dtype, device(like)):
             raise ValueError(f"start and like must be of one library, device and dtype, {like.dtype} as `like` has it")

@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import is_floating, log, number
+from ..arrays import is_floating, log
 from ..border import checked
 from ..shown import brief
 from ..specification import Specified
@@ -23,8 +23,9 @@ class IsotropicSDE(Specified, ABC):
     isotropy is why the same curves serve every level (eq. 8).
     """
 
+    @checked
     def __init__(self, t_min: float, T: float) -> None:
-        if not -math.inf < number("t_min", t_min) < number("T", T) < math.inf:
+        if not -math.inf < t_min < T < math.inf:
             raise ValueError(f"t_min must lie below T, got t_min = {t_min}, T = {T}")
         self.t_min, self.T = float(t_min), float(T)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import exp, number, sqrt
+from ..arrays import exp, sqrt
 from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
@@ -23,7 +23,7 @@ class EDM(IsotropicSDE):
     rho = 7.0
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0) -> None:
-        if not 0 < number("sigma_min", sigma_min) < number("sigma_max", sigma_max) < math.inf:
+        if not 0 < sigma_min < sigma_max < math.inf:
             raise ValueError(f"EDM needs 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
         super().__init__(sigma_min, sigma_max)
         self.sigma_min, self.sigma_max = float(sigma_min), float(sigma_max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays import exp, number, sqrt
+from ..arrays import exp, sqrt
 from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
@@ -20,7 +20,7 @@ class RectifiedFlow(IsotropicSDE):
     """
 
     def __init__(self, t_min: float = 1e-3, T: float = 1 - 1e-3) -> None:
-        if not 0 < number("t_min", t_min) < number("T", T) < 1:
+        if not 0 < t_min < T < 1:
             raise ValueError(f"RectifiedFlow needs 0 < t_min < T < 1, got t_min = {t_min}, T = {T}")
         super().__init__(t_min, T)
 

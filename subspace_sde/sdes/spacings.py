@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from ..arrays import number
 from ..border import checked
 from ..shown import Shown
 from ..specification import Specified, register
@@ -81,7 +80,7 @@ class Rho(_Spacing):
     """
 
     def __init__(self, rho: float = 7.0) -> None:
-        if not 1 <= number("rho", rho) < math.inf:
+        if not 1 <= rho < math.inf:
             raise ValueError(f"rho must be at least 1, got {rho}")
         self.rho = float(rho)
 

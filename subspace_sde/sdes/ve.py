@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import exp, number
+from ..arrays import exp
 from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
@@ -21,7 +21,7 @@ class VE(IsotropicSDE):
     """
 
     def __init__(self, sigma_min: float = 0.01, sigma_max: float = 50.0, t_min: float = 0.0, T: float = 1.0) -> None:
-        if not 0 < number("sigma_min", sigma_min) < number("sigma_max", sigma_max) < math.inf:
+        if not 0 < sigma_min < sigma_max < math.inf:
             raise ValueError(f"VE needs 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
         super().__init__(t_min, T)
         self.sigma_min, self.sigma_max = float(sigma_min), float(sigma_max)

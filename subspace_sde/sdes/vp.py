@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import exp, expm1, log1p, number, sqrt
+from ..arrays import exp, expm1, log1p, sqrt
 from ..border import checked
 from ..specification import register
 from .base import IsotropicSDE
@@ -18,9 +18,9 @@ class _LinearBeta(IsotropicSDE):
     """What VP and sub-VP share: α = exp(−B/2), f = −β/2."""
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-3, T: float = 1.0) -> None:
-        if not 0 < number("beta_min", beta_min) < number("beta_max", beta_max) < math.inf:
+        if not 0 < beta_min < beta_max < math.inf:
             raise ValueError(f"{type(self).__name__} needs 0 < beta_min < beta_max, got {beta_min} and {beta_max}")
-        if number("t_min", t_min) <= 0:
+        if not t_min > 0:
             raise ValueError(f"t_min must be positive (sigma is 0 at t = 0), got {t_min}")
         super().__init__(t_min, T)
         self.beta_min, self.beta_max = float(beta_min), float(beta_max)

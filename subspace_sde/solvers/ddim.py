@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..arrays import Score, number
+from ..arrays import Score
 from ..border import checked
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
@@ -29,7 +29,7 @@ class DDIM(SingleStep):
     """
 
     def __init__(self, eta: float = 0.0) -> None:
-        if not 0 <= number("eta", eta) <= 1:
+        if not 0 <= eta <= 1:
             raise ValueError(f"DDIM's eta lies between 0, without noise, and 1, the reverse SDE, got {eta}")
         self.eta = float(eta)
 

@@ -9,7 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, number
+from ..arrays import Score
 from ..backend import backend_of
 from ..border import checked
 from ..scores import probability_flow
@@ -42,7 +42,7 @@ class DormandPrince(Shown):
     """
 
     def __init__(self, rtol: float = 1e-5, atol: float = 1e-5) -> None:
-        if not (0 < number("rtol", rtol) < math.inf and 0 < number("atol", atol) < math.inf):
+        if not (0 < rtol < math.inf and 0 < atol < math.inf):
             raise ValueError(f"rtol and atol must be positive and finite, got {rtol} and {atol}")
         self.rtol, self.atol = float(rtol), float(atol)
 

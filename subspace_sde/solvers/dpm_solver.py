@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, number
+from ..arrays import Score
 from ..border import checked
 from ..scores import denoiser
 from ..sdes import IsotropicSDE, Spacing, UniformLogSNR
@@ -57,9 +57,9 @@ class DPMSolver(Shown):
     spacing: Spacing = UniformLogSNR()
 
     def __init__(self, order: int = 2, eta: float = 0.0) -> None:
-        if number("order", order) not in (2, 3):
-            raise ValueError(f"DPM-Solver++ is of order 2 or 3, got {order!r}")
-        if not 0 <= number("eta", eta) <= 1:
+        if order not in (2, 3):
+            raise ValueError(f"DPM-Solver++ is of order 2 or 3, got {order}")
+        if not 0 <= eta <= 1:
             raise ValueError(f"DPM-Solver++'s eta lies between 0, the ODE, and 1, the reverse SDE, got {eta}")
         self.order, self.eta = int(order), float(eta)
 

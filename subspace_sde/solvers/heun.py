@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
-from ..arrays import Score, number
+from ..arrays import Score
 from ..border import checked
 from ..scores import probability_flow
 from ..sdes import IsotropicSDE
@@ -43,15 +41,15 @@ class Heun(SingleStep):
     def __init__(
         self, churn: float = 0.0, churn_range: tuple[float, float] = (0.0, math.inf), churn_std: float = 1.0
     ) -> None:
-        if not 0 <= number("churn", churn) <= math.sqrt(2) - 1 + 1e-12:
+        if not 0 <= churn <= math.sqrt(2) - 1 + 1e-12:
             raise ValueError(f"churn raises the noise by a share between 0 and √2 − 1 = 0.414 a step, got {churn}")
-        pair = isinstance(churn_range, (Sequence, np.ndarray)) and len(churn_range) == 2
-        if not pair or not 0 <= number("churn_range", churn_range[0]) < number("churn_range", churn_range[1]):
+        low, high = map(float, churn_range)
+        if not 0 <= low < high:
             raise ValueError(f"churn_range takes two values of σ/α, the smaller first, got {churn_range}")
-        if not 0 <= number("churn_std", churn_std) < math.inf:
+        if not 0 <= churn_std < math.inf:
             raise ValueError(f"churn_std must not be negative, got {churn_std}")
         self.churn, self.churn_std = float(churn), float(churn_std)
-        self.churn_range = float(churn_range[0]), float(churn_range[1])
+        self.churn_range = low, high
 
     def stage(
         self, x: Any, times: Sequence[float], score: Score, sde: IsotropicSDE, noise: Draw

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 import array_api_compat
-import numpy as np
 
-from ..arrays import Score, expect, is_integer, number
+from ..arrays import Score
 from ..border import checked
 from ..shown import Shown
 from ..subspaces import Subspace
@@ -34,10 +33,10 @@ class Langevin(Shown):
     """
 
     def __init__(self, steps: int = 1, snr: float = 0.16, complement_only: bool = True) -> None:
-        if not is_integer(steps) or steps < 0 or not 0 < number("snr", snr) < math.inf:
-            raise ValueError(f"Langevin steps need an integer steps >= 0 and snr > 0, got {steps!r} and {snr}")
+        if steps < 0 or not 0 < snr < math.inf:
+            raise ValueError(f"Langevin steps need an integer steps >= 0 and snr > 0, got {steps} and {snr}")
         self.steps, self.snr = int(steps), float(snr)
-        self.complement_only = bool(expect("complement_only", complement_only, (bool, np.bool_), "True"))
+        self.complement_only = bool(complement_only)
 
     def move(self, x: Any, t: float, score: Score, noise: Draw, injected: Subspace | None = None) -> Any:
         """x after the steps at time t; `injected` is the U_{k|k-1} whose complement was just drawn, if one was."""

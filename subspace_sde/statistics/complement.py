@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import expect
 from ..border import checked
 from ..specification import specify
 from ..subspaces import NestedSubspaces, Subspace
@@ -25,8 +24,7 @@ class ComplementEnergies(Moments):
     """
 
     def __init__(self, subspaces: Sequence[Subspace]) -> None:
-        expect("subspaces", subspaces, (Sequence, NestedSubspaces), "[Downsampling((3, 32, 32), 2)]")
-        self.subspaces = tuple(expect("subspaces", u, Subspace, "Downsampling((3, 32, 32), 2)") for u in subspaces)
+        self.subspaces = tuple(subspaces)
         spaces = {u.ambient_shape for u in self.subspaces}
         if len(spaces) != 1:
             raise ValueError(f"give subspaces of one space, at least one; got those of {len(spaces)}")
@@ -62,7 +60,6 @@ class ComplementMoments(Moments):
     """
 
     def __init__(self, subspaces: NestedSubspaces) -> None:
-        expect("subspaces", subspaces, NestedSubspaces, "NestedSubspaces([Downsampling((3, 32, 32), 2)])")
         super().__init__(subspaces.ambient_shape)
         self.subspaces = subspaces
 
@@ -120,7 +117,6 @@ def rmsd(subspace: Subspace, data: Any, center: bool = False) -> float:
     >>> rmsd(Downsampling((2,), 2, axes=(-1,)), np.asarray([[1.0, 3.0], [2.0, 2.0]]))
     1.0
     """
-    expect("subspace", subspace, Subspace, "Downsampling((3, 32, 32), 2)")
     return accumulate(lambda _: ComplementEnergies([subspace]), data).rmsd(center)[0]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from hashlib import sha256
 from itertools import chain
 from operator import add
 from typing import Any, Self, TypeVar
@@ -19,11 +18,12 @@ import array_api_compat
 import numpy as np
 from scipy.linalg import get_blas_funcs
 
-from ..arrays import batches, expect, is_floating, namespace, on_host, sizes
+from ..arrays import batches, is_floating, namespace, on_host, sizes
 from ..backend import backend_of, host
 from ..border import checked
 from ..oracles import DCTGaussian, Gaussian, dct_basis
 from ..subspaces.patches import Tiling
+from .processes import check_alike, total
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
 _CACHED = 1024  # of them, centred at a time: a matrix product is at its fastest then, and memory used again
@@ -121,11 +121,11 @@ class Moments(ABC):
         Raises ValueError, on every process, where they hold different statistics; a subspace of your own is told from
         others by its repr.
         """
-        _check_alike(f"{type(self).__name__} of {self._about()!r}", group)
-        count, samples = (int(n) for n in _total([self.count, self.samples], group))
+        check_alike(f"{type(self).__name__} of {self._about()!r}", group)
+        count, samples = (int(n) for n in total([self.count, self.samples], group))
         if count:
-            mean = (_total(self.count * self._mean, group) / count).reshape(self._mean.shape)
-            self._scatter = _total(self._scatter + self.count * self._squares((self._mean - mean)[None], np), group)
+            mean = (total(self.count * self._mean, group) / count).reshape(self._mean.shape)
+            self._scatter = total(self._scatter + self.count * self._squares((self._mean - mean)[None], np), group)
             self.count, self.samples, self._mean = count, samples, mean
         return self
 
@@ -189,7 +189,8 @@ def accumulate(make: Callable[[tuple[int, ...]], _M], data: Any) -> _M:
         raise ValueError("no data: nothing was taken in")
     namespace(first)
     moments = make(tuple(first.shape[1:]))
-    expect("make", moments, Moments, "Covariance(shape), from a function of the shape")
+    if not isinstance(moments, Moments):
+        raise TypeError(f"`make` gives an accumulator like Covariance(shape), got {type(moments).__name__}")
     for batch in chain([first], stream):
         moments.update(batch)
     moments._check()
@@ -223,7 +224,7 @@ class Covariance(Moments):
 
     def reduce(self, group: Any = None) -> Self:
         super().reduce(group)
-        self.single = bool(_total(float(self.single), group))
+        self.single = bool(total(float(self.single), group))
         return self
 
     def _squares(self, y: Any, xp: Any) -> Any:
@@ -338,40 +339,6 @@ class PowerSpectrum(Moments):
         self._check_varying(center)
         mean = self._dct.embed(self.mean) if center else np.zeros(self.shape)
         return DCTGaussian(mean, self.result(center))
-
-
-def _total(value: Any, group: Any) -> np.ndarray[Any, Any]:
-    """The sum over the processes of a group."""
-    import torch.distributed as dist
-
-    tensor = _tensor(np.ascontiguousarray(value, dtype=np.float64), group)
-    dist.all_reduce(tensor, group=group)
-    found: np.ndarray[Any, Any] = tensor.cpu().numpy()
-    return found
-
-
-def _check_alike(description: str, group: Any) -> None:
-    """A ValueError on every process of a group unless they all give the same description."""
-    import torch
-    import torch.distributed as dist
-
-    digest = _tensor(np.frombuffer(sha256(description.encode()).digest(), np.uint8).copy(), group)
-    found = [torch.empty_like(digest) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(found, digest, group=group)
-    if other := [rank for rank, theirs in enumerate(found) if not torch.equal(theirs, found[0])]:
-        raise ValueError(
-            f"process {other[0]} of the group holds other statistics than process 0: "
-            "reduce those of one kind and of equal shapes, patches or subspaces on all of them"
-        )
-
-
-def _tensor(value: np.ndarray[Any, Any], group: Any) -> Any:
-    """A tensor where the group can send it."""
-    import torch
-    import torch.distributed as dist
-
-    place = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend(group) == "nccl" else "cpu"
-    return torch.as_tensor(value, device=place)
 
 
 def as_float64(x: Any, xp: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
-from ..arrays import batches, expect, is_integer, namespace, sizes
+from ..arrays import batches, namespace, sizes
 from ..backend import backend_of, host
 from ..border import checked
 from ..subspaces import Basis, PatchBasis
@@ -97,8 +97,6 @@ def randomised_pca(
     >>> bool(np.max(np.abs(exact.project(x) - fast.project(x))) < 1e-6)
     True
     """
-    for name, value in (("passes", passes), ("oversampling", oversampling)):
-        expect(name, value, is_integer, "4")
     if not 2 <= passes <= _PASSES:
         limit = "at least 2" if passes < 2 else f"at most {_PASSES}"
         raise ValueError(f"randomised PCA makes {limit} passes over the data, got {passes}")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..arrays import Array, check_trailing, is_integer, sizes
+from ..arrays import Array, check_trailing, sizes
 from ..border import checked
 from ..specification import Specified, register
 
@@ -286,7 +286,7 @@ class Relative(Subspace):
 def per_axis(name: str, value: int | Sequence[int], axes: int | Sequence[int], ndim: int) -> tuple[Shape, Shape]:
     """`value`, one number or one for each of `axes`, as a tuple; and the axes counted from the end."""
     axes = tuple(axes) if isinstance(axes, Iterable) else (axes,)
-    if not all(is_integer(a) and -ndim <= a < ndim for a in axes):
+    if not all(-ndim <= a < ndim for a in axes):
         raise ValueError(f"axes {axes} do not exist in an array of {ndim} axes")
     from_the_end = tuple(int(a) if a < 0 else int(a) - ndim for a in axes)
     if len(set(from_the_end)) != len(axes) or not axes:
