@@ -91,7 +91,7 @@ def _checking(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, value in given.items():
             kind = kinds[name]
             if kind is not Any and value is not signature.parameters[name].default:
-                _check(name, value, kind)
+                check(name, value, kind)
         return function(*args, **kwargs)
 
     return call
@@ -109,10 +109,10 @@ def _kinds(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
     return found
 
 
-def _check(name: str, value: Any, kind: Any) -> None:
-    if _is(value, kind):
-        return
-    raise TypeError(f"`{name}` takes {_described(kind)}, got {_got(value)}")
+def check(name: str, value: Any, kind: Any) -> None:
+    """A TypeError unless `value`, which came by another way than an argument, is what the annotation `kind` says."""
+    if not _is(value, kind):
+        raise TypeError(f"`{name}` takes {_described(kind)}, got {_got(value)}")
 
 
 def _is(value: Any, kind: Any) -> bool:
@@ -160,7 +160,7 @@ def _is_whole(value: Any) -> bool:
 def _is_number(value: Any) -> bool:
     if isinstance(value, (bool, str, bytes, complex)) or getattr(value, "shape", ()) != ():
         return False
-    if any(kind in str(getattr(value, "dtype", "")) for kind in ("bool", "complex", "object", "str")):
+    if any(kind in str(getattr(value, "dtype", "")) for kind in ("bool", "complex", "object", "str", "<U", "|S")):
         return False
     try:
         float(value)
@@ -180,7 +180,8 @@ def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
         return True
     if origin is tuple and arguments[-1] is not Ellipsis:
         return len(list(value)) == len(arguments) and all(map(_is, value, arguments))
-    return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in value)
+    alike = array_api_compat.is_array_api_obj(value) and value.dtype != object  # one entry stands for all
+    return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in (value[:1] if alike else value))
 
 
 def _described(kind: Any) -> str:
@@ -190,7 +191,7 @@ def _described(kind: Any) -> str:
     if origin in (Sequence, tuple, list):
         if origin is tuple and arguments[-1] is not Ellipsis:
             return f"{len(arguments)} {_several(arguments[0])}"
-        return f"a sequence of {_several(arguments[0])}" if arguments else "a sequence"
+        return f"a sequence of {_several(arguments[0])}" if arguments and arguments[0] is not Any else "a sequence"
     if kind in (None, types.NoneType):
         return "None"
     if origin is Callable:

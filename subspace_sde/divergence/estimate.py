@@ -68,8 +68,9 @@ class DivergenceCurve(Shown):
                 object.__setattr__(self, name, tuple(float(v) for v in given))
         if len(self.times) != len(self.values) or (self.stderr is not None and len(self.stderr) != len(self.times)):
             raise ValueError("times, values and stderr must have the same length")
-        if not self.times or not all(a < b for a, b in zip(self.times, self.times[1:])):
-            raise ValueError("a curve needs times that increase strictly")
+        increasing = all(a < b for a, b in zip(self.times, self.times[1:]))
+        if not self.times or not increasing or not all(map(math.isfinite, self.times)):
+            raise ValueError("a curve needs finite times that increase strictly")
         if not all(math.isfinite(v) and v >= 0 for v in self.values):
             raise ValueError("the values of a divergence are finite and not negative")
 

@@ -146,6 +146,8 @@ class Gaussian(Diagonalised):
             raise ValueError(
                 f"a mean with {d} numbers needs a covariance of shape {(d, d)}, got {self.covariance.shape}"
             )
+        if not 0 <= tolerance < np.inf:
+            raise ValueError(f"the tolerance is relative to the largest eigenvalue, and not negative, got {tolerance}")
         if not np.all(np.isfinite(self.covariance)):
             raise ValueError("the mean or the covariance holds NaN or infinity")
         if np.max(np.abs(self.covariance - self.covariance.T), initial=0.0) > 1e-10 * np.max(

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..border import checked
+from ..border import check, checked
 from ..process import SubspaceSDE
 from ..sdes import IsotropicSDE, OwnSpacing, Spacing
 from ..shown import Shown
@@ -110,6 +110,7 @@ def stage_times(
         steps = int(cast(int, steps))
         spacing = getattr(solver, "spacing", None) if spacing is None else spacing
     spacing = OwnSpacing() if spacing is None else spacing
+    check("spacing", spacing, Spacing)  # what a solver states
     if steps < process.K + 1:
         raise ValueError(f"{process.K + 1} levels need at least as many steps, got {steps}")
     _check_count(steps)

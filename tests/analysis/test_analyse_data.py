@@ -315,12 +315,6 @@ def test_refusals(changes, message):
         analyse(smooth(8, 16, 16), **changes)
 
 
-@pytest.mark.parametrize("name", ["max_levels", "multiple_of"])
-def test_limits_are_whole_numbers(name):
-    with pytest.raises(TypeError, match=f"{name} is a whole number, got 1.5"):
-        analyse(smooth(8, 16, 16), **{name: 1.5})
-
-
 def test_images_without_variation_are_refused():
     same = np.full((20, 3, 8, 8), 7, dtype=np.uint8)
     with pytest.raises(ValueError, match="the 20 training images of grey are all alike"):

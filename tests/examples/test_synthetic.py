@@ -172,8 +172,8 @@ def test_the_command_writes_its_files(tmp_path):
     np.testing.assert_allclose(planned_row["divergence"], 0.1, rtol=1e-6)
     (marked,) = (line for line in result.output.splitlines() if "meets the threshold" in line)
     assert marked.split()[:2] == [f"{found['t_1']:.3f}", "1.0e-01"]
-    *table, took = result.output.splitlines()
-    assert sum(line.strip().startswith("0.") for line in table) == len(found["rows"]) and " s in all" in took
+    table = [line for line in result.output.splitlines() if " s in all" not in line]
+    assert sum(line.strip().startswith("0.") for line in table) == len(found["rows"])
 
 
 @pytest.mark.parametrize(

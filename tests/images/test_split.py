@@ -34,9 +34,3 @@ def test_every_source_gives_the_same_split(tmp_path, pixels):
 @pytest.mark.parametrize("source", ["photos", ".", "somebody/some-data"])
 def test_a_size_below_one_is_refused(source, size):
     assert refusal(source, size) == f"size must be at least 1, got {size}"
-
-
-@pytest.mark.parametrize("size", [8.0, "8"])
-def test_a_size_that_is_no_integer_is_refused(size):
-    with pytest.raises(TypeError, match="integer"):
-        load("photos", size)

@@ -234,3 +234,8 @@ def test_float32_ranks_of_one_covariance_follow_each_other():
     NestedSubspaces.from_subspaces(candidates)
     curves = gaussian_divergence(moments.gaussian(), VE(), candidates)
     assert len(plan(candidates, curves, 3e-3).times) > 2
+
+
+def test_numbers_of_numpy_are_numbers():
+    level, curve = LowPass(SHAPE, 4), curve_to(VE(), 0.5, 1e-3)
+    assert plan([level], [curve], np.float64(5e-3), price=np.float32(0.0)) == plan([level], [curve], 5e-3)

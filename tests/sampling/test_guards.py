@@ -7,7 +7,7 @@ import pytest
 
 from subspace_sde import NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.sampling import Start
-from subspace_sde.solvers import Heun, SingleStep
+from subspace_sde.solvers import SingleStep
 from tests.sampling.standard_normal import PROCESS, SCORES, SDE, normal
 
 
@@ -38,11 +38,3 @@ def test_a_solver_that_leaves_its_stage_is_named():
 
     with pytest.raises(ValueError, match=r"Wrong yields x at t = 0\.123, which is no time of its stage"):
         sample(PROCESS, SCORES, 2, Wrong(), 6)
-
-
-@pytest.mark.parametrize("solver", [Heun, "heun", 3])
-def test_what_is_no_solver_is_refused(solver):
-    with pytest.raises(TypeError, match=r"solver takes an object like Heun\(\) or DPMSolver\(order=3\), got"):
-        sample(PROCESS, SCORES, 2, solver, 6)
-    with pytest.raises(TypeError, match=r"`spacing` takes an object like Rho\(\)"):
-        sample(PROCESS, SCORES, 2, steps=6, spacing="rho")

@@ -129,7 +129,7 @@ def test_a_solver_of_a_users_own_may_state_one():
     found = sample(process, [Watched(sde)], 1, Stating(), 7, trajectory=True)
     assert [t for t, _, _ in found.trajectory] == stage_times(process, 7, Rho(3.0))[0].tolist()
     Stating.spacing = "log-SNR"
-    with pytest.raises(TypeError, match=r"`spacing` takes an object like Rho\(\), got str"):
+    with pytest.raises(TypeError, match=r"`spacing` takes an object like Rho\(\), got 'log-SNR'"):
         sample(process, [Watched(sde)], 1, Stating(), 7)
 
 
@@ -137,11 +137,6 @@ def test_spacings_compare_and_show_what_they_are():
     assert UniformTime() == UniformTime() != UniformLogSNR() and Rho(7) == Rho() != Rho(3)
     assert len({Rho(7), Rho(), Rho(3), OwnSpacing(), OwnSpacing()}) == 3
     assert [repr(s) for s in (UniformLogSNR(), Rho(2.5))] == ["UniformLogSNR()", "Rho(rho=2.5)"]
-    for wrong in (Rho, "rho", 3):
-        with pytest.raises(TypeError, match="`spacing` takes an object like"):
-            stage_times(process_of(VE()), 6, wrong)
-    with pytest.raises(TypeError, match="`rho` takes a number, got str"):
-        Rho("7")
 
 
 @pytest.mark.parametrize("steps", [10**30, 10**8])
@@ -157,8 +152,3 @@ def test_a_number_of_samples_that_cannot_be_held_is_refused_at_once(num):
     for call in (lambda: sample(process, scores, num, steps=6), lambda: sample_posterior(process, scores, seen, num)):
         with pytest.raises(ValueError, match=r"num is more than can be held: draw at most 1,073,741,824 samples of 4"):
             call()
-
-
-def test_langevin_must_be_one():
-    with pytest.raises(TypeError, match=r"`langevin` takes an object like Langevin\(steps=1\), got int"):
-        sample(process_of(VE()), [Watched(VE())] * 2, 1, steps=6, langevin=2)

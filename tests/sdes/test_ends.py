@@ -165,23 +165,6 @@ def test_a_process_refuses_times_outside_its_own(sde, value):
             call()
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: VE("0.01"), "`sigma_min` takes a number, got str"),
-        (lambda: VE(t_min=None), "`t_min` takes a number, got NoneType"),
-        (lambda: VP(beta_max=[20]), "`beta_max` takes a number, got list"),
-        (lambda: VP(t_min="0"), "`t_min` takes a number, got str"),
-        (lambda: EDM(True), "`sigma_min` takes a number, got bool"),
-        (lambda: RectifiedFlow(T=VE), "`T` takes a number, got the class VE"),
-        (lambda: edm("0.5"), "`sigma_data` takes a number, got str"),
-    ],
-)
-def test_what_is_no_number_is_refused(call, message):
-    with pytest.raises(TypeError, match=re.escape(message)):
-        call()
-
-
 @pytest.mark.parametrize("value", [math.nan, -1.0, 0.0, math.inf])
 def test_nan_and_negative_numbers_are_refused(value):
     calls = [
