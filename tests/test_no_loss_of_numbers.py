@@ -1,5 +1,7 @@
 """What is masked, complex or no number is refused wherever numbers come in: nothing is dropped without a word."""
 
+import math
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from subspace_sde import (
     VE,
     Basis,
+    DivergenceCurve,
     Downsampling,
     NestedSubspaces,
     PatchBasis,
