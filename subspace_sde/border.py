@@ -180,8 +180,10 @@ def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
         return True
     if origin is tuple and arguments[-1] is not Ellipsis:
         return len(list(value)) == len(arguments) and all(map(_is, value, arguments))
-    alike = array_api_compat.is_array_api_obj(value) and value.dtype != object  # one entry stands for all
-    return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in (value[:1] if alike else value))
+    entries: Any = value
+    if array_api_compat.is_array_api_obj(entries) and entries.dtype != object:
+        entries = entries[:1]  # which stands for all
+    return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in entries)
 
 
 def _described(kind: Any) -> str:
