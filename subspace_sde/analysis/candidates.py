@@ -25,6 +25,8 @@ def subspace_named(name: str, shape: Sequence[int]) -> Subspace:
     """
     expect("name", name, str, "'lowpass:20'")
     shape = sizes("shape", shape)
+    if len(shape) < 2:
+        raise ValueError(f"images have two axes at least, got the shape {shape}")
     if name == "full":
         return Identity(shape)
     (kind, _, number), edges = name.partition(":"), shape[-2:]
