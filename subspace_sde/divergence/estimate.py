@@ -71,8 +71,8 @@ class DivergenceCurve(Shown):
             raise ValueError("times, values and stderr must have the same length")
         if not self.times or not all(a < b for a, b in zip(self.times, self.times[1:])):
             raise ValueError("a curve needs times that increase strictly")
-        if not all(math.isfinite(v) and v >= 0 for v in self.values):
-            raise ValueError("the values of a divergence are finite and not negative")
+        if not all(math.isfinite(v) and v >= 0 for v in (*self.values, *(self.stderr or ()))):
+            raise ValueError("the values of a divergence, and their standard errors, are finite and not negative")
 
     @checked
     def time_at(self, threshold: float) -> float:
