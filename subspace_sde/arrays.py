@@ -38,10 +38,18 @@ class Array(Protocol):
     def __pow__(self, other: Any, /) -> Any: ...
     def __neg__(self) -> Any: ...
     def __getitem__(self, index: Any, /) -> Any: ...
+    def __lt__(self, other: Any, /) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
 
 
 Score: TypeAlias = Callable[[Any, Any], Any]
 """``score(x, t)`` on level-k coordinates ``(*batch, *shape)``, ``t`` a float or an array over the batch."""
+
+
+Time: TypeAlias = float | Array
+"""t, a float, or an array over the batch."""
 
 
 def namespace(*arrays: Any) -> Any:
@@ -221,7 +229,10 @@ def _elementary(name: str) -> Callable[[Any], Any]:
 
     def function(t: Any) -> Any:
         if isinstance(t, (int, float)):
-            return of_float(t)
+            try:
+                return of_float(t)
+            except OverflowError:  # an array would hold infinity
+                return math.inf
         if array_api_compat.is_array_api_obj(t):
             return getattr(array_api_compat.array_namespace(t), name)(t)
         import sympy  # a symbol: the same formula is then derived symbolically (subspace_sde.sdes.symbolic)

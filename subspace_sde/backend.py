@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import array_api_compat
 import numpy as np
 
-from .arrays import namespace, on_host, real_numbers
+from .arrays import is_floating, namespace, on_host, real_numbers
 from .border import checked
 
 RNG: TypeAlias = Any
@@ -63,6 +63,9 @@ class Backend(Protocol):
         `function` is called with t a float between `start` and `end`, whichever is larger. Raises FloatingPointError
         where the steps vanish.
         """
+
+    def concrete(self, x: Any) -> bool:
+        """Whether the values of x can be read now: not within a transformation or a compilation."""
 
     def no_grad(self) -> AbstractContextManager[Any]:
         """A context in which no gradient is recorded."""
@@ -112,6 +115,11 @@ def host(x: Any) -> np.ndarray[Any, Any]:
     return real_numbers(x)
 
 
+def readable(x: Any) -> bool:
+    """True where the values of x may be looked at, and at no cost: on the host, and not under a tracer."""
+    return on_host(x) and backend_of(x).concrete(x)
+
+
 class Constant:
     """A numpy float64 array that a subspace or an oracle owns, and that follows the library, device and dtype of x.
 
@@ -140,10 +148,16 @@ def streams(seed: int, start: int, stop: int) -> tuple[int, ...]:
     >>> streams(7, 0, 3)[1:] == streams(7, 1, 3)
     True
     """
+    seed_of(seed)
+    if not 0 <= start <= stop or stop - start > _MOST_STREAMS:
+        raise ValueError(f"samples are counted from 0, and at most {_MOST_STREAMS:,} at once, got {start} to {stop}")
     # torch on the CPU keeps the low 32 bits of a seed alone: a progression modulo 2³² keeps those of two samples apart
     first, stride = (int(n) for n in np.random.SeedSequence(seed).generate_state(2))
     high = (int(np.random.SeedSequence(seed, spawn_key=(i,)).generate_state(1)[0]) for i in range(start, stop))
     return tuple((h << 32) + (first + i * (stride | 1)) % 2**32 for i, h in zip(range(start, stop), high))
+
+
+_MOST_STREAMS = 2**31  # their generators would not fit into memory
 
 
 class Noise:
@@ -162,6 +176,8 @@ class Noise:
 
     def __init__(self, rng: RNG, batch: tuple[int, ...], like: Any) -> None:
         self._backend, self._batch, self._like = backend_of(like), batch, like
+        if not is_floating(like):
+            raise ValueError(f"like must be a floating-point array, got {like.dtype}")
         self._shared = rng if self._backend.is_generator(rng) else None
         if self._shared is None:
             self._generators = [self._backend.generator(s, like) for s in seeds(rng, prod(batch))]
@@ -190,14 +206,15 @@ class Noise:
 def seeds(rng: RNG, count: int) -> tuple[int, ...]:
     """The streams of `count` samples that `rng` stands for, an integer or a sequence of one integer a sample."""
     if (isinstance(rng, Sequence) and not isinstance(rng, (str, bytes))) or isinstance(rng, np.ndarray):
-        given = tuple(_seed(s) for s in rng)
+        given = tuple(seed_of(s) for s in rng)
         if len(given) != count:
             raise ValueError(f"rng holds {len(given)} integers for {count} samples: give one for each sample")
         return given
-    return streams(_seed(rng), 0, count)
+    return streams(seed_of(rng), 0, count)
 
 
-def _seed(rng: Any) -> int:
+def seed_of(rng: Any) -> int:
+    """An integer in [0, 2⁶⁴), or a sentence that says what `rng` may be."""
     try:
         if isinstance(rng, bool):
             raise TypeError

@@ -131,7 +131,7 @@ def _is(value: Any, kind: Any) -> bool:
     if kind is bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
     if kind is Array:
-        return bool(array_api_compat.is_array_api_obj(value))
+        return bool(array_api_compat.is_array_api_obj(value)) and not isinstance(value, np.ma.MaskedArray)
     if origin in (Sequence, tuple, list):
         return _is_sequence(value, arguments, origin)
     if origin is Callable:
@@ -225,6 +225,8 @@ def _got(value: Any) -> str:
     if isinstance(value, (int, float, complex, str, bytes)) or value is None:
         shown = repr(value)
         return shown if len(shown) <= 40 else f"{shown[:39]}…"
+    if isinstance(value, np.ma.MaskedArray):
+        return "a masked array: fill what is missing, or leave those samples out"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
     if isinstance(value, (list, tuple, Mapping)) and value:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
+from .arrays import is_floating
 from .backend import backend_of, library
 
 
@@ -17,8 +19,12 @@ class Comparison:
     def __init__(self, subject: str, like: Any, tolerance: float | None) -> None:
         self.subject, self.input = subject, ""
         self._like, self._backend = like, backend_of(like)
+        if not is_floating(like):
+            raise ValueError(f"like must be a floating-point array, got {like.dtype}")
         eps = float(array_api_compat.array_namespace(like).finfo(like.dtype).eps)
-        self._tolerance = eps**0.5 if tolerance is None else tolerance
+        self._tolerance = eps**0.5 if tolerance is None else float(tolerance)
+        if not 0 <= self._tolerance < math.inf:
+            raise ValueError(f"the tolerance is a relative error, finite and not negative, got {tolerance}")
 
     def array(self, values: np.ndarray[Any, Any]) -> Any:
         return self._backend.from_numpy(values, self._like)

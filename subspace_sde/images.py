@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .arrays import check_unmasked
+from .backend import seed_of
 from .border import checked
 from .files import whole
 from .shown import Shown
@@ -134,7 +135,7 @@ def photos(size: int = 32, train: int = 20_000, held_out: int = 2_000, seed: int
     training crop touches it. Photographs too small for crops of that size are left out; above 92 × 92 all are.
     """
     _check_positive(size=size, train=train, held_out=held_out)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     pictures = _photographs()
     largest = [min(p.height, p.width // 2) // 4 for p in pictures]  # four crops high, and four wide in both regions
     pictures = [p for p, edge in zip(pictures, largest) if edge >= size]
@@ -171,7 +172,7 @@ def _split(source: str, found: _Found, size: int | None, seed: int, skip_bad: bo
     """Each image goes straight to its place in one array, the held-out ones in front: nothing is held twice."""
     count, pictures = found
     _check_enough(source, count)
-    places = np.argsort(np.random.default_rng(seed).permutation(count))
+    places = np.argsort(np.random.default_rng(seed_of(seed)).permutation(count))
     images, read = np.empty((count, 3, 0, 0), dtype=np.uint8), np.zeros(count, dtype=bool)
     refusals: list[str] = []
     brightest: list[int] = []
@@ -374,6 +375,9 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
             raise ValueError(f"a grid needs uint8 or floats without NaN, got {pixels.dtype}")
         pixels = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
     n, c, h, w = pixels.shape
+    columns = min(columns, n)
+    if (edge := zoom * (max(columns * (w + 1), -(-n // columns) * (h + 1)) + 1)) > 2**16:
+        raise ValueError(f"the grid would be {edge:,} pixels long: give a smaller zoom, or fewer images")
     sheet = np.full((c, -(-n // columns) * (h + 1) + 1, columns * (w + 1) + 1), 255, dtype=np.uint8)
     for i, image in enumerate(pixels):
         top, left = (i // columns) * (h + 1) + 1, (i % columns) * (w + 1) + 1

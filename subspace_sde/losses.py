@@ -9,13 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import array_api_compat
-
-from .arrays import Score, is_floating, namespace, over
+from .arrays import Array, Score, check_score, is_floating, namespace, over
 from .backend import RNG, Noise
 from .border import checked
 from .sdes import IsotropicSDE
-from .shown import Shown
+from .sdes.base import checked_time
+from .shown import Shown, brief
 
 Weighting: TypeAlias = Callable[[IsotropicSDE, Any], Any]
 """``weighting(sde, t)``, the factor λ(t) of the squared error of the score."""
@@ -58,7 +57,7 @@ class edm(Shown):
 
 @checked
 def denoising_score_matching(
-    score: Score, x0: Any, t: Any, sde: IsotropicSDE, rng: RNG, weighting: Weighting = sigma_squared
+    score: Score, x0: Array, t: Array, sde: IsotropicSDE, rng: RNG, weighting: Weighting = sigma_squared
 ) -> Any:
     """λ(t) times the mean square of s(x(t), t) + ε/σ over the entries, one number for every element of the batch.
 
@@ -81,13 +80,20 @@ def denoising_score_matching(
     """
     if not is_floating(x0):
         raise ValueError(f"x0 must hold floating-point numbers, got {x0.dtype}: convert first, pixels to [0, 1] say")
-    if not array_api_compat.is_array_api_obj(t) or not t.ndim:
-        raise TypeError("t must be an array with one time for every element of the batch, of shape (N,) say")
+    if not t.ndim:
+        raise ValueError("t must be an array with one time for every element of the batch, of shape (N,) say")
     xp, batch, shape = namespace(x0), tuple(t.shape), tuple(x0.shape[t.ndim :])
     if tuple(x0.shape[: t.ndim]) != batch:
         raise ValueError(f"t has shape {batch}, which is not how the shape {tuple(x0.shape)} of x0 begins")
+    t = checked_time(t, sde)
     noise = Noise(rng, batch, x0).normal(shape)
     sigma = over(sde.sigma(t), x0, len(shape))
-    error = score(over(sde.alpha(t), x0, len(shape)) * x0 + sigma * noise, t) + noise / sigma
+    x = over(sde.alpha(t), x0, len(shape)) * x0 + sigma * noise
+    found = score(x, t)
+    check_score(found, x, "the score")
+    error = found + noise / sigma
     squares = xp.reshape(error * error, (*batch, math.prod(shape)))
-    return xp.astype(weighting(sde, t), x0.dtype) * xp.mean(squares, axis=-1)
+    weights = weighting(sde, t)
+    if getattr(weights, "shape", None) != t.shape:
+        raise ValueError(f"`weighting` gives one number for every t, got {brief(weights)} for {brief(t)}")
+    return xp.astype(weights, x0.dtype) * xp.mean(squares, axis=-1)

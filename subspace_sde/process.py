@@ -20,11 +20,11 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import Array, Score, device, namespace, over
+from .arrays import Array, Score, Time, device, namespace, over
 from .backend import RNG, Constant, Noise, backend_of, host
 from .border import checked
 from .sdes import IsotropicSDE
-from .sdes.base import check_inside
+from .sdes.base import check_inside, checked_time
 from .statistics.complement import ComplementMoments, combined_variance, complement_moments
 from .subspaces import NestedSubspaces, Subspace
 
@@ -109,10 +109,12 @@ class SubspaceSDE:
 
     # -- forwards -------------------------------------------------------------------------------------------------
 
-    def level(self, t: Any) -> Any:
+    @checked
+    def level(self, t: Time) -> Any:
         """k for t_k < t ≤ t_{k+1}, and 0 at and below t_1; an int for a float, an array of ints for an array."""
+        t = checked_time(t, self.sde)
         if isinstance(t, (int, float)):
-            return sum(t > t_k for t_k in self.times)
+            return sum(float(t) > t_k for t_k in self.times)
         xp = namespace(t)
         levels = xp.zeros(t.shape, dtype=xp.int64, device=device(t))
         for t_k in self.times:
@@ -122,6 +124,7 @@ class SubspaceSDE:
     @checked
     def shape(self, k: int) -> tuple[int, ...]:
         """The shape of x_k."""
+        self.ends(k)  # checks
         return self.subspaces[k].shape
 
     @checked
@@ -138,24 +141,24 @@ class SubspaceSDE:
         return tuple(zip(self.times, self.subspaces[1:]))
 
     @checked
-    def drift(self, x: Array, t: Any) -> Any:
+    def drift(self, x: Array, t: Time) -> Any:
         """f(t) x, eq. 6 between the jumps; x of shape (*batch, *ambient_shape)."""
         self._check_whole(x)
-        self._check_time(t)
+        t = checked_time(t, self.sde)
         return over(self.sde.f(t), x, self._trailing) * x
 
     @checked
-    def diffusion(self, noise: Array, t: Any) -> Any:
+    def diffusion(self, noise: Array, t: Time) -> Any:
         """g(t) U_k U_kᵀ noise, eq. 5; `noise` of shape (*batch, *ambient_shape)."""
         self._check_whole(noise)
-        self._check_time(t)
+        t = checked_time(t, self.sde)
         return over(self.sde.g(t), noise, self._trailing) * self._project_at(noise, t)
 
     @checked
-    def perturb(self, x0: Array, t: Any, rng: RNG) -> Any:
+    def perturb(self, x0: Array, t: Time, rng: RNG) -> Any:
         """A draw of x(t) from the forward marginal: P_k (α x(0) + σ ε), with k = level(t)."""
         self._check_whole(x0)
-        self._check_time(t)
+        t = checked_time(t, self.sde)
         noise = Noise(rng, self._batch(x0, 0), x0).normal(self.shape(0))
         clean = over(self.sde.alpha(t), x0, self._trailing) * x0
         return self._project_at(clean + over(self.sde.sigma(t), x0, self._trailing) * noise, t)
@@ -183,14 +186,14 @@ class SubspaceSDE:
     # -- the Gaussian model of the complements ------------------------------------------------------------------------
 
     @checked
-    def complement_variance(self, k: int, t: Any, base: int | None = None) -> Any:
+    def complement_variance(self, k: int, t: Time, base: int | None = None) -> Any:
         """Σ⊥_{k|base}(t) = α²(t) E‖x⊥_{k|base}(0)‖²/(n_base − n_k) + σ²(t), eq. 9; `base` is k − 1 without it."""
         base = k - 1 if base is None else base
         if not 0 <= base < k <= self.K:
             raise ValueError(
                 f"the complement of level k in level base needs 0 <= base < k <= {self.K}, got {k}, {base}"
             )
-        self._check_time(t)
+        t = checked_time(t, self.sde)
         initial = combined_variance(self.complement_variances, self.subspaces, base, k)
         return self.sde.alpha(t) ** 2 * initial + self.sde.sigma(t) ** 2
 
@@ -244,7 +247,7 @@ class SubspaceSDE:
             low, high = self.ends(level)
             if isinstance(t, (int, float)) and not low <= t <= high:
                 raise ValueError(f"stage {level} reaches from t = {low:g} to {high:g}, got t = {t:g}")
-            return self._stage_score(scores[level], level, x, t)
+            return self._stage_score(scores[level], level, x, checked_time(t, self.sde, low, high))
 
         return score
 
@@ -288,11 +291,6 @@ class SubspaceSDE:
                 )
         whole.restrict(x)
 
-    def _check_time(self, t: Any) -> None:
-        """Of a float alone: of an array, which may lie on a device, where it is read anyway."""
-        if isinstance(t, (int, float)):
-            check_inside("t", t, self.sde.t_min, self.sde.T)
-
     @property
     def _trailing(self) -> int:
         return len(self.subspaces.ambient_shape)
@@ -307,7 +305,7 @@ class SubspaceSDE:
     def _by_level(self, x: Any, t: Any, function: Callable[[int, Any, Any], Any]) -> Any:
         """function(k, x, t) on the elements of each level k, put together again in their order."""
         if isinstance(t, (int, float)):
-            self._check_time(t)
+            t = checked_time(t, self.sde)
             return function(self.level(t), x, t)
         xp, batch = array_api_compat.array_namespace(x), self._batch(x, 0)
         over(t, x, self._trailing)  # checks

@@ -20,6 +20,7 @@ from .backend import host
 from .border import checked
 from .derivatives import followed
 from .sdes import IsotropicSDE
+from .shown import brief
 
 ConditionalScore: TypeAlias = Callable[[Any, Any, Any], Any]
 """``score(x, t, condition)``, with one entry of the condition for every element of the batch."""
@@ -199,7 +200,7 @@ def guided(score: ConditionalScore, weight: float, unconditional: float | Array)
     weight = _finite("the weight of guidance", weight)
     nothing = host(unconditional)
     if not np.all(np.isfinite(nothing)):
-        raise ValueError(f"unconditional is an entry of the condition's array, and finite, got {unconditional}")
+        raise ValueError(f"unconditional is an entry of the condition's array, and finite, got {brief(unconditional)}")
     whole = bool(np.all(nothing == np.round(nothing)))
 
     def both(x: Any, t: Any, condition: Any) -> Any:
@@ -207,7 +208,7 @@ def guided(score: ConditionalScore, weight: float, unconditional: float | Array)
             return followed("guided", score, x, t, condition)
         if not (whole or is_floating(condition)):
             raise ValueError(
-                f"unconditional is an entry of the condition's array, of {condition.dtype}, got {unconditional}"
+                f"unconditional is an entry of the condition's array, of {condition.dtype}, got {brief(unconditional)}"
             )
         xp, kinds = array_api_compat.array_namespace(x), array_api_compat.array_namespace(condition)
         kind = {"dtype": condition.dtype, "device": array_api_compat.device(condition)}

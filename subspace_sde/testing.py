@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import Array
 from .backend import Backend, library
 from .border import checked
 from .comparison import Comparison
@@ -23,7 +24,7 @@ _BATCHES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 1, 2), (0,))
 
 @checked
 def check_subspace(
-    subspace: Subspace, like: Any = None, tolerance: float | None = None, outer: Subspace | None = None
+    subspace: Subspace, like: Array | None = None, tolerance: float | None = None, outer: Subspace | None = None
 ) -> None:
     """The laws of an isometry: UᵀU = I, adjointness, P² = P = Pᵀ, P + P⊥ = I, linearity, on any leading axes.
 
@@ -98,7 +99,7 @@ def _kronecker(matrices: Sequence[np.ndarray[Any, Any]], z: np.ndarray[Any, Any]
 
 
 @checked
-def check_sde(sde: IsotropicSDE, like: Any = None) -> None:
+def check_sde(sde: IsotropicSDE, like: Array | None = None) -> None:
     """The laws of a pair of curves: f = α'/α, g² = (σ²)' − 2fσ², and of what is read off them.
 
     The derivatives are differences of eighth order in float64. Then: α(T) is not 0 and f and g are finite at the ends,
@@ -179,7 +180,8 @@ def check_sde(sde: IsotropicSDE, like: Any = None) -> None:
     law.equal("time_at_log_snr inverts log_snr on arrays", inverse, array, scale=np.abs(law.host(array)))
 
 
-def check_backend(backend: Backend, like: Any) -> None:
+@checked
+def check_backend(backend: Backend, like: Array) -> None:
     """What the rest of the package relies on: repeatable normals, the way to numpy and back, derivatives, contexts.
 
     Parameters

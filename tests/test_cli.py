@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+import subspace_sde
 from subspace_sde import Downsampling, LowPass, Plan, SubspaceSDE, cli, plotting, rmsd
 from subspace_sde.analysis import report
 from subspace_sde.images import load, to_unit
@@ -245,3 +246,9 @@ print("imported:", *sorted(set(sys.modules) & set({heavy!r})))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].strip() == "imported:"
+
+
+@pytest.mark.parametrize("command", [["-m", "subspace_sde"], ["-c", "from subspace_sde.cli import main; main()"]])
+def test_the_version(command):
+    done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"subspace-sde {subspace_sde.__version__}\n"

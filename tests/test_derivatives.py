@@ -235,7 +235,7 @@ def test_a_wrong_vjp_of_ones_own_is_refused(kind):
     x = X.numpy().astype(kind)
 
     def scores(factor):
-        return [KnownScore(normal, lambda x, t, v: factor * normal(v, t))] * 2
+        return [KnownScore(normal, lambda x, t, v: factor * normal(v, t), u.shape) for u in PROCESS.subspaces]
 
     found = log_likelihood(PROCESS, scores(1), x, solver=DormandPrince(), trace=Exact()).nats[0]
     assert found == pytest.approx(LOG_P, abs=0.05 if kind is np.float16 else 5e-3)

@@ -67,6 +67,9 @@ class NumpyBackend:
             raise FloatingPointError(f"the steps vanish at t = {solver.t:.6g} ({message}): take a larger rtol and atol")
         return solver.y.reshape(x.shape).astype(x.dtype)
 
+    def concrete(self, x: Any) -> bool:
+        return True
+
     def no_grad(self) -> AbstractContextManager[Any]:
         return nullcontext()
 

@@ -108,6 +108,10 @@ class TorchBackend:
                 raise
             raise FloatingPointError(f"the steps vanish ({error}): take a larger rtol and atol") from None
 
+    def concrete(self, x: Any) -> bool:
+        traced = torch._C._functorch.is_functorch_wrapped_tensor(x)
+        return not (traced or torch.compiler.is_compiling() or x.device.type == "meta")
+
     def no_grad(self) -> AbstractContextManager[Any]:
         return torch.no_grad()
 

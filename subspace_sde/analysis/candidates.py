@@ -24,6 +24,8 @@ def subspace_named(name: str, shape: Sequence[int]) -> Subspace:
     (3, 20, 30)
     """
     shape = sizes("shape", shape)
+    if len(shape) < 2:
+        raise ValueError(f"images have two axes at least, got the shape {shape}")
     if name == "full":
         return Identity(shape)
     (kind, _, number), edges = name.partition(":"), shape[-2:]

@@ -71,8 +71,8 @@ class DivergenceCurve(Shown):
         increasing = all(a < b for a, b in zip(self.times, self.times[1:]))
         if not self.times or not increasing or not all(map(math.isfinite, self.times)):
             raise ValueError("a curve needs finite times that increase strictly")
-        if not all(math.isfinite(v) and v >= 0 for v in self.values):
-            raise ValueError("the values of a divergence are finite and not negative")
+        if not all(math.isfinite(v) and v >= 0 for v in (*self.values, *(self.stderr or ()))):
+            raise ValueError("the values of a divergence, and their standard errors, are finite and not negative")
 
     @checked
     def time_at(self, threshold: float) -> float:

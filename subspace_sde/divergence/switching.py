@@ -114,8 +114,8 @@ def switch_times(
     ([0.35, 0.43], True)
     """
     check_threshold(threshold)
-    if not stderr > 0:
-        raise ValueError(f"stderr must be positive, got {stderr}")
+    if not 0 < stderr < math.inf:
+        raise ValueError(f"stderr must be positive and finite, got {stderr}")
     times = increasing_times(sde.grid(16)[::-1].tolist() if times is None else times, sde)
     if len(times) < 2:
         raise ValueError(f"the scan needs two times at least, got {times}")

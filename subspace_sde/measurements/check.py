@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ..arrays import Array
 from ..backend import library
 from ..border import checked
 from ..comparison import Comparison
@@ -13,7 +12,9 @@ from .base import LinearMeasurement
 
 
 @checked
-def check_measurement(measurement: LinearMeasurement, like: Any = None, tolerance: float | None = None) -> None:
+def check_measurement(
+    measurement: LinearMeasurement, like: Array | None = None, tolerance: float | None = None
+) -> None:
     """The laws of a linear measurement: linearity, adjointness, AAᵀ, on any leading axes.
 
     Parameters

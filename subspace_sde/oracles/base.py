@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, is_floating, namespace, over
+from ..arrays import Array, Score, Time, check_trailing, namespace, over
 from ..backend import RNG, Noise, backend_of
 from ..border import checked
 from ..sdes import IsotropicSDE
+from ..sdes.base import checked_time
 from ..shown import Shown
 from ..subspaces import Subspace
 
@@ -24,11 +25,13 @@ class KnownScore(Shown):
     J is a Hessian, symmetric: Jᵀv = Jv.
     """
 
-    def __init__(self, score: Score, product: Callable[[Any, Any, Any], Any]) -> None:
-        self._score, self._product = score, product
+    def __init__(self, score: Score, product: Callable[[Any, Any, Any], Any], shape: tuple[int, ...]) -> None:
+        self._score, self._product, self._shape = score, product, shape
 
-    def __call__(self, x: Any, t: Any) -> Any:
+    @checked
+    def __call__(self, x: Array, t: Time) -> Any:
         """∇ log p(x, t)."""
+        check_trailing("score", x, self._shape)
         return self._score(x, t)
 
     def vjp(self, x: Any, t: Any, v: Any) -> Any:
@@ -58,9 +61,15 @@ class Oracle(Shown, ABC):
         With a method ``vjp(x, t, v)``, v times the Jacobian, exact too.
         """
 
+    @checked
+    def log_density(self, x: Array, t: Time, sde: IsotropicSDE) -> Any:
+        """log p(x, t) in nats, (*batch,); x and t as for the score, t in [t_min, T]."""
+        check_trailing("log_density", x, self.shape)
+        return self._log_density(x, checked_time(t, sde), sde)
+
     @abstractmethod
-    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
-        """log p(x, t) in nats, (*batch,)."""
+    def _log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+        """What `log_density` gives."""
 
     @abstractmethod
     def restrict(self, subspace: Subspace) -> Oracle:
@@ -76,7 +85,7 @@ class Oracle(Shown, ABC):
         """(num, *shape) from standard normal numbers z, (num, _numbers)."""
 
     @checked
-    def sample(self, num: int, rng: RNG, like: Any = None) -> Any:
+    def sample(self, num: int, rng: RNG, like: Array | None = None) -> Any:
         """Exact draws of x(0), (num, *shape).
 
         Parameters
@@ -89,7 +98,7 @@ class Oracle(Shown, ABC):
         return self._clean(self._noise(num, rng, like))
 
     @checked
-    def sample_at(self, t: Any, sde: IsotropicSDE, num: int, rng: RNG, like: Any = None) -> Any:
+    def sample_at(self, t: Time, sde: IsotropicSDE, num: int, rng: RNG, like: Array | None = None) -> Any:
         """Exact draws of x(t) = α x(0) + σ ε, (num, *shape): x(0) as from `sample`, and ε independent of it.
 
         t is a float, or an array (num,); the rest as in `sample`.
@@ -100,7 +109,7 @@ class Oracle(Shown, ABC):
         >>> bool(abs(np.std(np.abs(x)) - VE().sigma(0.3)) < 0.01)  # the two points, blurred
         True
         """
-        noise = self._noise(num, rng, like)
+        noise, t = self._noise(num, rng, like), checked_time(t, sde)
         x = self._clean(noise)
         alpha, sigma = (over(c, x, len(self.shape)) for c in (sde.alpha(t), sde.sigma(t)))
         return alpha * x + sigma * noise.normal(self.shape)
@@ -113,8 +122,6 @@ class Oracle(Shown, ABC):
     def _noise(num: int, rng: RNG, like: Any) -> Noise:
         like = np.zeros(()) if like is None else like
         namespace(like)
-        if not is_floating(like):
-            raise ValueError(f"like must be a floating-point array, got {like.dtype}")
         return Noise(rng, (num,), like)
 
 

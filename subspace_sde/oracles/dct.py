@@ -36,6 +36,7 @@ class DCTGaussian(Diagonalised):
             raise ValueError(f"the mean has shape {mean.shape}, the power {power.shape}: they must agree")
         super().__init__(mean, power, dct_basis(mean.shape))
 
+    @checked
     def restrict(self, subspace: Subspace) -> DCTGaussian | Gaussian:
         """The law of Uᵀx: diagonal where its DCT are the lowest frequencies of x (`LowPass`), else dense."""
         matrices = subspace.axis_matrices()

@@ -57,17 +57,19 @@ class Empirical(Oracle):
         self.mean = self.data.mean(axis=0)
         self._rows = Constant(self.data.reshape(len(self.data), -1))
 
+    @checked
     def restrict(self, subspace: Subspace) -> Empirical:
         """The law of Uᵀx: that of the points' coordinates."""
         return Empirical(subspace.restrict(self.data))
 
-    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+    def _log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         (logs, _, _), xp = self._seen(x, t, sde)
         sigma = over(sde.sigma(t), logs, 0)
         log_sigma = math.log(sigma) if isinstance(sigma, float) else xp.log(sigma)
         d = math.prod(self.shape)
         return logs - math.log(len(self.data)) - 0.5 * d * math.log(2 * math.pi) - d * log_sigma
 
+    @checked
     def score(self, sde: IsotropicSDE) -> KnownScore:
         def score(x: Any, t: Any) -> Any:
             (_, gap, _), _ = self._seen(x, t, sde)
@@ -80,7 +82,7 @@ class Empirical(Oracle):
             variance = over(sde.sigma(t), x, len(self.shape)) ** 2
             return (covariance / variance - v) / variance
 
-        return KnownScore(score, product)
+        return KnownScore(score, product, self.shape)
 
     @property
     def _numbers(self) -> int:

@@ -28,12 +28,13 @@ class Normal(Oracle):
         self.shape = tuple(self.mean.shape)
         self._mean = Constant(self.mean)
 
+    @checked
     def score(self, sde: IsotropicSDE) -> KnownScore:
         # affine in x, and 0 at the mean
         def product(x: Any, t: Any, v: Any) -> Any:
             return self._score(over(sde.alpha(t), v, len(self.shape)) * self._mean.like(v) + v, t, sde)
 
-        return KnownScore(lambda x, t: self._score(x, t, sde), product)
+        return KnownScore(lambda x, t: self._score(x, t, sde), product, self.shape)
 
     @abstractmethod
     def _score(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
@@ -43,6 +44,7 @@ class Normal(Oracle):
     def _covary(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Cx for numpy arrays x of shape (n, *shape)."""
 
+    @checked
     def dense(self, subspace: Subspace | None = None) -> Gaussian:
         """The law of Uᵀx, or of x without a subspace, with its covariance as a matrix.
 
@@ -81,6 +83,8 @@ class Diagonalised(Normal):
         if not (np.all(np.isfinite(self.mean)) and np.all(np.isfinite(eigenvalues))):
             raise ValueError("the mean or the covariance holds NaN or infinity")
         least, most = float(eigenvalues.min()), float(eigenvalues.max())
+        if not 0 <= tolerance < math.inf:
+            raise ValueError(f"the tolerance is relative, finite and not negative, got {tolerance}")
         if least < -tolerance * max(most, 1e-300):
             raise ValueError(f"the covariance is not positive semi-definite: its smallest eigenvalue is {least}")
         self.eigenvalues = np.maximum(eigenvalues, 0.0)
@@ -90,7 +94,7 @@ class Diagonalised(Normal):
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
         """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`."""
 
-    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+    def _log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         y, variance, xp = self._rotated(x, t, sde)
         return -0.5 * xp.sum(y * y / variance + xp.log(2 * math.pi * variance), axis=self._trailing)
 
@@ -157,9 +161,11 @@ class Gaussian(Diagonalised):
         eigenvalues, vectors = np.linalg.eigh(self.covariance)
         super().__init__(mean, eigenvalues, Basis(vectors, mean.shape), tolerance)
 
+    @checked
     def dense(self, subspace: Subspace | None = None) -> Gaussian:
         return self if subspace is None else self.restrict(subspace)
 
+    @checked
     def restrict(self, subspace: Subspace) -> Gaussian:
         u = subspace.matrix()
         return Gaussian(subspace.restrict(self.mean), symmetric(u.T @ self.covariance @ u))

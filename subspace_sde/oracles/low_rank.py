@@ -63,6 +63,7 @@ class LowRankGaussian(Normal):
         left, sizes, _ = np.linalg.svd(self.factors, full_matrices=False)
         self._factors, self._diagonal = Constant(left * sizes), Constant(self.diagonal.reshape(-1))
 
+    @checked
     def restrict(self, subspace: Subspace) -> LowRankGaussian | Gaussian:
         """The law of Uᵀx: of low rank again where δ is the same everywhere (or U = I), else dense.
 
@@ -77,7 +78,7 @@ class LowRankGaussian(Normal):
         columns = self.factors.T.reshape(-1, *self.shape)
         return LowRankGaussian(mean, subspace.restrict(columns).reshape(-1, subspace.dim).T, most)
 
-    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+    def _log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         split, xp = self._split(x, t, sde)
         # ‖w‖² is the part that the factors explain: a sum of squares, where Woodbury's formula takes a difference
         square = xp.sum(split.rest**2 / split.variance, axis=-1) + xp.sum(split.explained**2, axis=-1)

@@ -45,15 +45,17 @@ class Mixture(Oracle):
         self.shape = self.components[0].shape
         self.mean = np.sum([w * c.mean for w, c in zip(self.weights, self.components)], axis=0)
 
+    @checked
     def restrict(self, subspace: Subspace) -> Mixture:
         """The law of Uᵀx."""
         return Mixture(self.weights, [c.restrict(subspace) for c in self.components])
 
-    def log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
+    def _log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         logs, xp = self._joint(x, t, sde)
         highest = xp.max(logs, axis=0)
         return highest + xp.log(xp.sum(xp.exp(logs - highest), axis=0))
 
+    @checked
     def score(self, sde: IsotropicSDE) -> KnownScore:
         """∇ log p(x, t): the components' scores s_i, weighted by their posteriors w_i.
 
@@ -79,7 +81,7 @@ class Mixture(Oracle):
             )
             return found
 
-        return KnownScore(score, product)
+        return KnownScore(score, product, self.shape)
 
     def _inner(self, a: Any, b: Any) -> Any:
         xp = array_api_compat.array_namespace(a)
@@ -105,4 +107,4 @@ class Mixture(Oracle):
 
     def _joint(self, x: Any, t: Any, sde: IsotropicSDE) -> tuple[Any, Any]:
         xp = array_api_compat.array_namespace(x)
-        return xp.stack([math.log(w) + c.log_density(x, t, sde) for w, c in zip(self.weights, self.components)]), xp
+        return xp.stack([math.log(w) + c._log_density(x, t, sde) for w, c in zip(self.weights, self.components)]), xp

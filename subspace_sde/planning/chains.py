@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -195,7 +196,7 @@ def plan(
     measured = [curve.curve if isinstance(curve, SwitchTime) else curve for curve in curves]
     if max_levels is not None and max_levels < 0:
         raise ValueError(f"max_levels must not be negative, got {max_levels}")
-    if multiple_of < 1 or not price >= 0:
+    if multiple_of < 1 or not 0 <= price < math.inf:
         raise ValueError(f"multiple_of must be at least 1 and price must not be negative, got {multiple_of}, {price}")
     spaces = {u.ambient_shape for u in subspaces}
     if len(spaces) > 1:
@@ -214,10 +215,7 @@ def plan(
             f"by {subspaces[lowest]!r}{dips} at the last t = {measured[lowest].times[-1]:g}"
         )
     whole = Identity(subspaces[0].ambient_shape)
-    full, prices = float(cost(whole)), {i: float(cost(subspaces[i])) for i in times}
-    for c, u in ((full, whole), *((c, subspaces[i]) for i, c in prices.items())):
-        if not 0 < c < math.inf:
-            raise ValueError(f"the cost of an evaluation must be positive and finite on every level, got {c} for {u!r}")
+    full, prices = _cost(cost, whole), {i: _cost(cost, subspaces[i]) for i in times}
     costs = {i: c / full for i, c in prices.items()}
     grid = None if grid is None else tuple(float(t) for t in grid)
     steps = _steps_until(sde, grid, spacing)
@@ -311,6 +309,17 @@ def _check_format(content: Any) -> None:
             f"its format is version {version!r}, and this subspace_sde reads version {_VERSION}: "
             f"take the subspace_sde that wrote it, or make the plan anew"
         )
+
+
+def _cost(cost: Cost, subspace: Subspace) -> float:
+    found = cost(subspace)
+    if not isinstance(found, Real):
+        raise TypeError(f"`cost` gives a number for a subspace, got {type(found).__name__} for {subspace!r}")
+    if not 0 < found < math.inf:
+        raise ValueError(
+            f"the cost of an evaluation must be positive and finite on every level, got {found} for {subspace!r}"
+        )
+    return float(found)
 
 
 def _sde_of(curves: Sequence[DivergenceCurve]) -> IsotropicSDE:

@@ -10,9 +10,9 @@ import math
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from ..arrays import Score, positive_integer
+from ..arrays import Array, Score, positive_integer
 from ..backend import Noise, backend_of
 from ..border import checked
 from ..subspaces import Subspace
@@ -49,7 +49,7 @@ def power(exponent: float) -> Callable[[Subspace], float]:
 
 @checked
 def seconds(
-    score_of: Callable[[Subspace], Score], num: int, like: Any, t: float, repeats: int = 7
+    score_of: Callable[[Subspace], Score], num: int, like: Array, t: float, repeats: int = 7
 ) -> Callable[[Subspace], float]:
     """The median time of one call of the level's score, measured once for each shape of coordinates.
 
@@ -70,10 +70,13 @@ def seconds(
     True
     """
 
-    num, repeats = positive_integer("num", num), positive_integer("repeats", repeats)
+    if positive_integer("repeats", repeats) > 10**6:
+        raise ValueError(f"repeats must be at most a million, got {repeats:,}")
+    positive_integer("num", num)
+    _check_finite(t)
 
     def measured(subspace: Subspace) -> float:
-        score, x, backend = score_of(subspace), Noise(0, (num,), like).normal(subspace.shape), backend_of(like)
+        score, x, backend = _score(score_of, subspace), Noise(0, (num,), like).normal(subspace.shape), backend_of(like)
         taken = []
         with backend.no_grad():
             for _ in range(repeats + 1):
@@ -88,19 +91,21 @@ def seconds(
 
 
 @checked
-def flops(score_of: Callable[[Subspace], Score], like: Any, t: float) -> Callable[[Subspace], float]:
+def flops(score_of: Callable[[Subspace], Score], like: Array, t: float) -> Callable[[Subspace], float]:
     """The floating-point operations of one call of the level's score on one sample, as torch's own counter counts them.
 
     `score_of`, `like` (a torch array) and `t` are those of `seconds`. Operations that torch does not count (all but
     products and convolutions) are not in the figure; a score that shows none is a ValueError.
     """
 
+    _check_finite(t)
+
     def counted(subspace: Subspace) -> float:
         from torch.utils.flop_counter import FlopCounterMode
 
         x = Noise(0, (1,), like).normal(subspace.shape)
         with backend_of(like).no_grad(), FlopCounterMode(display=False) as counter:
-            score_of(subspace)(x, t)
+            _score(score_of, subspace)(x, t)
         found = float(counter.get_total_flops())
         if not found:
             raise ValueError(
@@ -109,6 +114,18 @@ def flops(score_of: Callable[[Subspace], Score], like: Any, t: float) -> Callabl
         return found
 
     return _once_a_shape(counted)
+
+
+def _check_finite(t: float) -> None:
+    if not math.isfinite(t):
+        raise ValueError(f"t is a time at which the scores can be called, got {t}")
+
+
+def _score(score_of: Callable[[Subspace], Score], subspace: Subspace) -> Score:
+    found = score_of(subspace)
+    if not callable(found):
+        raise TypeError(f"score_of gives the score of a level, a function of x and t, got {type(found).__name__}")
+    return found
 
 
 def _once_a_shape(cost: Callable[[Subspace], float]) -> Callable[[Subspace], float]:

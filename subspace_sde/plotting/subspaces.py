@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import namespace
-from ..backend import backend_of
+from ..backend import backend_of, host
 from ..border import checked
 from ..subspaces import Subspace
 from .figures import COLOURS, check_any, new_figure
@@ -90,7 +90,7 @@ def projections(x: Any, subspaces: Mapping[str, Subspace]) -> Figure:
     for name, subspace in subspaces.items():
         if subspace.ambient_shape != shape:
             raise ValueError(f"{name} is a subspace of arrays {subspace.ambient_shape}, each image of x is {shape}")
-    pixels = backend.to_numpy(x).astype(np.float64)
+    pixels = host(x)
     if not np.all((pixels >= -1e-6) & (pixels <= 1 + 1e-6)):
         raise ValueError(f"images must lie in [0, 1], not [{pixels.min():.3g}, {pixels.max():.3g}]: scale or clip them")
     columns = [("image", pixels), *((name, backend.to_numpy(u.project(x))) for name, u in subspaces.items())]

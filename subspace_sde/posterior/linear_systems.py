@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import array_api_compat
-
-from ..arrays import on_host
+from ..arrays import Array, is_floating, namespace, on_host
 from ..border import checked
 
 
 @checked
-def conjugate_gradients(operator: Callable[[Any], Any], b: Any, trailing: int, iterations: int = 100) -> Any:
+def conjugate_gradients(operator: Callable[[Any], Any], b: Array, trailing: int, iterations: int = 100) -> Any:
     """x of the shape of b, (*batch, *shape); `shape` has `trailing` axes.
 
     A system whose residual has fallen below 10 machine epsilons of its b is left as it is, so that it ends the same in
@@ -25,7 +23,13 @@ def conjugate_gradients(operator: Callable[[Any], Any], b: Any, trailing: int, i
     array([[ 1.,  1.],
            [ 2., -1.]])
     """
-    xp = array_api_compat.array_namespace(b)
+    xp = namespace(b)
+    if not 1 <= trailing <= b.ndim or iterations < 1:
+        raise ValueError(
+            f"b has 1 to {b.ndim} trailing axes, and iterations are at least 1, got {trailing} and {iterations}"
+        )
+    if not is_floating(b):
+        raise ValueError(f"b must hold floating-point numbers, got {b.dtype}")
     axes = tuple(range(-trailing, 0))
 
     def product(u: Any, v: Any) -> Any:

@@ -212,11 +212,15 @@ def run(
                 return True
             return False
 
+        def seen(level: int, t: float) -> None:  # within a step too: an adaptive solver takes a whole stage for one
+            if bar is not None and time.time() - bar.last_print_t > bar.mininterval:
+                bar.set_postfix_str(f"level {level}, t = {t:.3g}")
+
         for start in starts:
             rows = slice(start, min(start + chunk, num))
             labels = None if condition is None else condition[rows]
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
-            checked = [Checked(score, k, labels) for k, score in enumerate(scores)]
+            checked = [Checked(score, k, labels, None if bar is None else seen) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():
                 part, stopped = _algorithm_1(
                     process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report

@@ -23,14 +23,22 @@ from ..solvers.base import Draw
 
 
 class Checked:
-    """A score that counts its calls, is given the condition, and refuses what is not a score of x."""
+    """A score that counts its calls, is given the condition, and refuses what is not a score of x.
 
-    def __init__(self, score: Score, level: int, condition: Any = None) -> None:
-        self._score, self._whose, self.calls = score, f"the score of level {level}", 0
+    `seen` is told (level, t) at each call.
+    """
+
+    def __init__(
+        self, score: Score, level: int, condition: Any = None, seen: Callable[[int, Any], None] | None = None
+    ) -> None:
+        self._score, self._level, self._seen = score, level, seen
+        self._whose, self.calls = f"the score of level {level}", 0
         self._more = () if condition is None else (condition,)
 
     def __call__(self, x: Any, t: Any) -> Any:
         self.calls += 1
+        if self._seen is not None:
+            self._seen(self._level, t)
         s = self._score(x, t, *self._more)
         check_score(s, x, self._whose)
         return s

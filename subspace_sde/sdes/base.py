@@ -9,7 +9,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import is_floating, log
+from ..arrays import Time, is_floating, log, namespace
+from ..backend import backend_of, readable
 from ..border import checked
 from ..shown import brief
 from ..specification import Specified
@@ -57,7 +58,8 @@ class IsotropicSDE(Specified, ABC):
             self.check_terminal()
         return 2 * (log(self.alpha(t)) - log(self.sigma(t)))
 
-    def time_at_log_snr(self, v: Any, clip: bool = False) -> Any:
+    @checked
+    def time_at_log_snr(self, v: Time, clip: bool = False) -> Any:
         """The inverse of `log_snr`; beyond its ends a ValueError names them, or `clip` takes the end."""
         low, high = self.log_snr(self.T), self.log_snr(self.t_min)
         if clip:
@@ -128,11 +130,28 @@ def _clip(v: Any, low: float, high: float) -> Any:
     return array_api_compat.array_namespace(v).clip(v, low, high)
 
 
+def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: float | None = None) -> Any:
+    """t, where it lies in [t_min, T], or in [low, high]; a ValueError else, for NaN too.
+
+    The values of an array on a device are not read: there a time outside becomes NaN, and so what is made of it, which
+    whoever watches over x will see. Those under a tracer are taken as they are.
+    """
+    low, high = sde.t_min if low is None else low, sde.T if high is None else high
+    if isinstance(t, (int, float)) or readable(t):
+        check_inside("t", t, low, high)
+        return t
+    if not backend_of(t).concrete(t):
+        return t
+    xp = array_api_compat.array_namespace(t)
+    slack = 4 * float(xp.finfo(t.dtype).eps) * max(abs(low), abs(high))
+    return xp.where((t >= low - slack) & (t <= high + slack), t, xp.full_like(t, math.nan))
+
+
 def check_inside(name: str, v: Any, low: float, high: float) -> None:
     """A ValueError for numbers outside [low, high] but for rounding, NaN among them, and for an array of integers."""
     if isinstance(v, (int, float)):
         slack, least, most = 1e-12, float(v), float(v)
-    elif not is_floating(v):
+    elif namespace(v) and not is_floating(v):
         raise ValueError(f"{name} must hold floating-point numbers, got {v.dtype}")
     elif 0 in v.shape:
         return

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..arrays import batches, namespace, sizes
-from ..backend import backend_of, host
+from ..backend import backend_of, host, seed_of
 from ..border import checked
 from ..subspaces import Basis, PatchBasis
 from ..subspaces.patches import edges_of
@@ -108,7 +108,7 @@ def randomised_pca(
     shape, count, d, n = first.shape, first.count, prod(first.shape), _count(n_components)
     mean = first.mean if center else np.zeros(shape)
     _check_determined(n, d, count, center)
-    directions = np.random.default_rng(rng).standard_normal((d, min(d, n + oversampling)))
+    directions = np.random.default_rng(seed_of(rng)).standard_normal((d, min(d, n + oversampling)))
     for _ in range(passes):
         directions = np.linalg.qr(directions)[0]
         product = np.zeros_like(directions)

@@ -111,6 +111,8 @@ def test_curves_that_are_none_are_refused():
         ((0.2, 0.2), (1.0, 2.0), None, "increase strictly"),
         ((0.1, 0.2), (1.0, -2.0), None, "finite and not negative"),
         ((0.1, 0.2), (1.0, math.nan), None, "finite and not negative"),
+        ((0.1, 0.2), (1.0, 0.1), (0.1, math.nan), "finite and not negative"),
+        ((0.1, 0.2), (1.0, 0.1), (0.1, -0.1), "finite and not negative"),
     ):
         with pytest.raises(ValueError, match=message):
             DivergenceCurve(times, values, stderr)

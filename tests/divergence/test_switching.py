@@ -336,7 +336,7 @@ def test_questions_without_an_answer_are_refused():
     for value in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match="the threshold must be positive, got"):
             ask(threshold=value)
-        with pytest.raises(ValueError, match="stderr must be positive, got"):
+        with pytest.raises(ValueError, match="stderr must be positive and finite, got"):
             ask(stderr=value)
     for times in ([], [0.5, 0.5], [0.5, 1.1]):
         with pytest.raises(ValueError, match=r"times must increase strictly in \[0, 1\], got"):

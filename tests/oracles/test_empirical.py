@@ -61,24 +61,22 @@ def test_data_of_any_library(array):
 def test_what_is_no_data_set_is_refused():
     with pytest.raises(ValueError, match=r"data is an array \(N, \*shape\) with N >= 1, got shape \(0, 3\)"):
         Empirical(np.zeros((0, 3)))
-    with pytest.raises(TypeError, match="expected an array"):
+    with pytest.raises(TypeError, match="an array"):
         Empirical([[0.0]])
     with pytest.raises(ValueError, match="must be floating-point numbers, got uint8: convert first"):
         Empirical(np.zeros((2, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match="hold NaN or infinity"):
         Empirical(np.asarray([[0.0], [math.inf]]))
     law = Empirical(np.zeros((2, 3)))
-    for call in (
-        lambda: law.score(EDM())(np.zeros((1, 3)), 0.0),
-        lambda: law.log_density(np.zeros((1, 3)), 0.0, EDM()),
-    ):
-        with pytest.raises(ValueError, match="no density without noise, and σ is 0 at t = 0: take a larger t"):
-            call()
+    with pytest.raises(ValueError, match="no density without noise, and σ is 0 at t = 0: take a larger t"):
+        law.score(EDM())(np.zeros((1, 3)), 0.0)
+    with pytest.raises(ValueError, match=r"t must lie in \[0.002, 80\], got 0"):
+        law.log_density(np.zeros((1, 3)), 0.0, EDM())
 
 
 def test_samples_of_integers_are_refused():
     for draw in (gaussian((3,)).sample, mixture((3,)).sample, data_set((3,)).sample):
         with pytest.raises(ValueError, match="like must be a floating-point array, got int64"):
             draw(2, 0, np.zeros((), dtype=np.int64))
-        with pytest.raises(TypeError, match="expected an array"):
+        with pytest.raises(TypeError, match="an array"):
             draw(2, 0, [0.0])

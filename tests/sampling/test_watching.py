@@ -1,6 +1,8 @@
 """Callbacks and progress: what they see, and how they stop a run."""
 
+import re
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -50,6 +52,20 @@ def test_progress_is_shown_when_asked_for(capsys):
     sample(PROCESS, SCORES, 3, steps=6, chunk=2, progress=True)
     shown = capsys.readouterr().err
     assert "12/12" in shown and "step" in shown
+
+
+def test_an_adaptive_solver_shows_where_it_is(capsys):
+    def slow(score):
+        def called(x, t):
+            time.sleep(0.11)  # longer than the bar's own interval
+            return score(x, t)
+
+        return called
+
+    sample(PROCESS, [slow(score) for score in SCORES], 1, DormandPrince(0.1, 0.1), steps=6, progress=True)
+    times = {float(t) for t in re.findall(r"level 2, t = ([\d.]+)", capsys.readouterr().err)}
+    low, high = PROCESS.ends(2)
+    assert len(times) > 3 and low <= min(times) and max(times) <= high
 
 
 def test_progress_without_tqdm_is_refused(monkeypatch):
