@@ -61,7 +61,7 @@ def seconds(
     t: a time at which the scores can be called.
     repeats: calls that are timed, after one that warms up.
 
-    Raises ValueError where num or repeats is no integer >= 1.
+    Raises ValueError where num or repeats is below 1.
 
     >>> import numpy as np
     >>> from subspace_sde import LowPass

@@ -169,7 +169,9 @@ def test_refusals(call, message):
 
 
 def test_what_is_no_subspace_is_refused():
-    with pytest.raises(TypeError, match=r"`steps` takes a sequence of objects like LowPass\(.*\), got list of ndarray"):
+    with pytest.raises(
+        TypeError, match=r"`steps` takes a sequence of objects like LowPass\(.*\), got list of 1 ndarray"
+    ):
         NestedSubspaces([U])
     with pytest.raises(TypeError, match="unsupported operand"):
         HALVES @ 3
