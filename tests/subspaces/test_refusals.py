@@ -150,9 +150,9 @@ REFUSALS = {
 
 NO_SIZES = {
     "a float for a size": (lambda: Identity(2.5), "`ambient_shape` takes a whole number or a sequence of", "2.5"),
-    "a bool for a size": (lambda: Identity((True,)), "`ambient_shape` takes a whole number or a", "tuple of bool"),
+    "a bool for a size": (lambda: Identity((True,)), "`ambient_shape` takes a whole number or a", "tuple of 1 bool"),
     "a float for a factor": (lambda: Downsampling((4, 4), 2.0), "`factor` takes a whole number or a sequence", "2.0"),
-    "half an axis": (lambda: LowPass((8, 8), 3, axes=(-1.5,)), "`axes` takes a whole number or a", "tuple of float"),
+    "half an axis": (lambda: LowPass((8, 8), 3, axes=(-1.5,)), "`axes` takes a whole number or a", "tuple of 1 float"),
 }
 
 
