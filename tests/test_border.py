@@ -24,6 +24,7 @@ NAN = math.nan
 HALVES = np.asarray([0.5, 1.0])
 WHOLE, NUMBER, ARRAY = "a whole number", "a number", "an array (numpy, torch, ...)"
 NUMBERS, SDE, SOLVER = "a sequence of numbers", "an object like VE()", "an object like Heun()"
+MASKED = "a masked array: fill what is missing, or leave those samples out"
 MANY_NUMBERS = "a mapping of strings to numbers"
 
 
@@ -105,7 +106,8 @@ REFUSED = [
     (Sequence[float], NUMBERS, HALVES[None], "ndarray of float64 and shape (1, 2)"),
     (Sequence[float], NUMBERS, np.asarray(0.5), "ndarray of float64 and shape ()"),
     (Sequence[float], NUMBERS, torch.tensor(0.5), "Tensor of torch.float32 and shape ()"),
-    (Sequence[float], NUMBERS, np.ma.masked_equal(HALVES, 0.5), "MaskedArray of float64 and shape (2,)"),
+    (Sequence[float], NUMBERS, np.ma.masked_equal(HALVES, 0.5), MASKED),
+    (Array, ARRAY, np.ma.masked_equal(HALVES, 0.5), MASKED),
     (Sequence[float], NUMBERS, HALVES * 1j, "ndarray of complex128 and shape (2,)"),
     (Sequence[float], NUMBERS, torch.asarray(HALVES) * 1j, "Tensor of torch.complex128 and shape (2,)"),
     (Sequence[float], NUMBERS, HALVES > 0, "ndarray of bool and shape (2,)"),

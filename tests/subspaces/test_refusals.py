@@ -175,7 +175,7 @@ def test_what_is_no_subspace_is_refused():
         NestedSubspaces([U])
     with pytest.raises(TypeError, match="unsupported operand"):
         HALVES @ 3
-    with pytest.raises(TypeError, match="`matrices` takes a mapping, got ndarray"):
+    with pytest.raises(TypeError, match="`matrices` takes a mapping of whole numbers, got ndarray"):
         Separable((4,), U)
     with pytest.raises(TypeError, match=re.escape("expected an array (numpy, torch, ...), got list")):
         HALVES.restrict([1.0, 2.0, 3.0, 4.0])
