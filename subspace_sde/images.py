@@ -375,7 +375,6 @@ def save_grid(images: Any, path: str | Path, columns: int = 8, zoom: int = 4) ->
             raise ValueError(f"a grid needs uint8 or floats without NaN, got {pixels.dtype}")
         pixels = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
     n, c, h, w = pixels.shape
-    columns = min(columns, n)
     if (edge := zoom * (max(columns * (w + 1), -(-n // columns) * (h + 1)) + 1)) > 2**16:
         raise ValueError(f"the grid would be {edge:,} pixels long: give a smaller zoom, or fewer images")
     sheet = np.full((c, -(-n // columns) * (h + 1) + 1, columns * (w + 1) + 1), 255, dtype=np.uint8)

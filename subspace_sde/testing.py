@@ -229,6 +229,7 @@ def check_backend(backend: Backend, like: Array) -> None:
     law.equal("to_numpy(from_numpy(x)) = x", copy, values, tolerance=0.0)
     copy[...] = 7.0
     law.equal("to_numpy gives a copy", x, values, tolerance=0.0)
+    law.holds("concrete says that these values can be read", backend.concrete(x) is True, backend.concrete(x))
 
     x, v = (law.array(np.random.default_rng(seed).standard_normal((2, 3))) for seed in (0, 1))
     for name, direction in (("jvp", v), ("vjp", v), ("jvp", 0 * v)):

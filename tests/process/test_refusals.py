@@ -36,7 +36,7 @@ def test_scores_that_are_missing_or_no_functions_are_refused():
     for scores in ([], [wiggly(0)], [wiggly(0)] * 4):
         with pytest.raises(ValueError, match="levels 0 to 2 and needs 3 scores, the full space's first, got"):
             process.full_score(scores)
-    for scores, got in ((wiggly(0), "function"), ([wiggly(0), None, wiggly(2)], "list of NoneType, function")):
+    for scores, got in ((wiggly(0), "function"), ([wiggly(0), None, wiggly(2)], "list of 3 NoneType, function")):
         with pytest.raises(TypeError, match=f"`scores` takes a sequence of functions, got {got}"):
             process.full_score(scores)
     for level in (-1, 3):

@@ -92,5 +92,5 @@ def test_check_subspace_names_the_broken_nesting(broken, law):
 
 
 def test_check_subspace_takes_subspaces():
-    with pytest.raises(TypeError, match="takes a Subspace, got int"):
+    with pytest.raises(TypeError, match=r"`subspace` takes an object like LowPass.*, got 3"):
         check_subspace(3)

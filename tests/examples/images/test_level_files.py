@@ -44,9 +44,9 @@ SAYS = {
     "no noise to be told from": ({"sigma_data": 0.0}, "sigma_data is positive, got 0.0"),
     "negative": ({"sigma_data": -1.0}, "sigma_data is positive, got -1.0"),
     "NaN": ({"sigma_data": float("nan")}, "sigma_data is a finite number, got nan"),
-    "a string": ({"sigma_data": "0.3"}, "`sigma_data` takes an object like 0.5, got str"),
+    "a string": ({"sigma_data": "0.3"}, "`sigma_data` takes a number, got '0.3'"),
     "mean NaN": ({"mean": float("nan")}, "mean is a finite number, got nan"),
-    "mean null": ({"mean": None}, "`mean` takes an object like 0.5, got NoneType"),
+    "mean null": ({"mean": None}, "`mean` takes a number, got None"),
     "another subspace": ({"subspace": specify(Downsampling((3, 16, 16), 2))}, "lowpass:8 is another subspace than"),
     "the full space": ({"subspace": specify(Identity((3, 8, 8)))}, "lowpass:8 is no smaller image"),
     "an SDE for a subspace": ({"subspace": specify(VE())}, "`subspace` takes an object like LowPass"),
@@ -56,8 +56,8 @@ SAYS = {
     "very many layers": ({"layers": 10**6}, "its weights are those of a smaller network"),
     "very many resolutions": ({"channels": [8] * 10**4}, "its weights are those of a smaller network"),
     "very wide": ({"channels": [8, 10**9]}, "its weights are those of a smaller network"),
-    "layers of text": ({"layers": "1"}, "layers must be an integer >= 1"),
-    "channels of text": ({"channels": "88"}, "channels must hold positive integers"),
+    "layers of text": ({"layers": "1"}, "`layers` takes a whole number, got '1'"),
+    "channels of text": ({"channels": "88"}, "`channels` takes a sequence of whole numbers, got '88'"),
 }
 
 
