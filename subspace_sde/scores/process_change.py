@@ -131,8 +131,8 @@ def at_level(score: Score, sde: IsotropicSDE, subspace: Subspace) -> Score:
     c, shape = subspace.coordinate_scale, subspace.shape
     if c is None:
         raise ValueError(
-            f"{subspace!r} has no coordinate_scale, its coordinates are no smaller arrays of the same kind: the network "
-            "of the full space cannot serve it; train one for it, or take a LowPass, Downsampling or Wavelet"
+            f"{subspace!r} has no coordinate_scale, its coordinates are no smaller arrays of the same kind: the "
+            "network of the full space cannot serve it; train one for it, or take a LowPass, Downsampling or Wavelet"
         )
     _check_lengths(getattr(score, "multiple_of", 1), subspace)
     shift = 2 * math.log(c)
