@@ -74,11 +74,8 @@ def test_noise_of_the_full_space_is_all_the_randomness_and_leaves_the_law(sde, n
     r = responses(process, scores, solver, 24)
     found = sampled_law(process, scores, solver, 24)
     np.testing.assert_allclose(r.T @ r, found.covariance, atol=1e-10 * np.max(found.covariance))
-    np.testing.assert_allclose(
-        sample(process, scores, 1, solver, 24, noise=unit_noise(process, process.shape(0))[:1]).x[0],
-        found.mean,
-        atol=1e-10,
-    )
+    x = sample(process, scores, 1, solver, 24, noise=np.zeros((1, *process.shape(0)))).x
+    np.testing.assert_allclose(x[0], found.mean, atol=1e-10)
 
 
 @pytest.mark.parametrize("sde", [VE(), VP()])
@@ -175,9 +172,7 @@ def test_noise_that_does_not_fit_is_refused():
     process, scores = make(VE(), NESTED[1]), [normal_score(VE())] * 2
     whole = np.zeros((2, 5))
     for wrong in (whole[:1], whole[0], np.zeros((2, 4)), np.zeros((2, 1, 3))):
-        with pytest.raises(
-            ValueError, match=r"noise is x\(T\) of the 2 samples, of shape \(2, 3\), or \(2, 5\) of the"
-        ):
+        with pytest.raises(ValueError, match=r"noise is x\(T\) of the 2 samples, of shape \(2, 3\), or \(2, 5\)"):
             sample(process, scores, 2, steps=4, noise=wrong)
     with pytest.raises(ValueError, match=r"of the 2 samples, of shape \(2, 5\), got \(2, 3\)"):
         sample(make(VE(), NESTED[0]), scores[:1], 2, steps=4, noise=np.zeros((2, 3)))
@@ -193,5 +188,5 @@ def test_noise_that_does_not_fit_is_refused():
         sample(process, scores, 2, steps=4, noise="white", like=whole)
     with pytest.raises(ValueError, match="give one of the two"):
         sample(process, scores, 2, steps=4, noise=whole, start=Start(np.zeros(5), t=0.3))
-    with pytest.raises(ValueError, match="like must be a floating-point array, got int"):
+    with pytest.raises(ValueError, match="noise must be a floating-point array, got int"):
         sample(process, scores, 2, steps=4, noise=np.zeros((2, 5), dtype=int))
