@@ -135,8 +135,7 @@ def at_level(score: Score, sde: IsotropicSDE, subspace: Subspace) -> Score:
             "network of the full space cannot serve it; train one for it, or take a LowPass, Downsampling or Wavelet"
         )
     _check_lengths(getattr(score, "multiple_of", 1), subspace)
-    shift = 2 * math.log(c)
-    first, last = (sde.time_at_log_snr(sde.log_snr(end) - shift, clip=True) for end in (sde.t_min, sde.T))
+    first, last = times_of_level(sde, subspace)
     hint = f": beyond, {subspace!r} needs the network at another noise than it knows, that of t divided by {c:.4g}"
 
     def of_this_size(y: Any, t: Any, *condition: Any) -> Any:
@@ -171,6 +170,14 @@ def shared(score: Score, sde: IsotropicSDE, subspaces: NestedSubspaces) -> list[
     3
     """
     return [score, *(at_level(score, sde, subspace) for subspace in subspaces[1:])]
+
+
+def times_of_level(sde: IsotropicSDE, subspace: Subspace) -> tuple[float, float]:
+    """The first and the last t at which `at_level` is defined, for a subspace with a `coordinate_scale`."""
+    c = subspace.coordinate_scale
+    assert c is not None
+    first, last = (sde.time_at_log_snr(sde.log_snr(end) - 2 * math.log(c), clip=True) for end in (sde.t_min, sde.T))
+    return float(first), float(last)
 
 
 def _check_lengths(m: int, subspace: Subspace) -> None:
