@@ -8,7 +8,7 @@ import pytest
 from subspace_sde import VE, VP, Basis, Downsampling, Identity, LowPass, level_error
 from subspace_sde.divergence import LevelError
 from subspace_sde.oracles import DCTGaussian, Gaussian
-from tests.divergence.closed_forms import SDES, SHAPE, Counted, D, cubature, gaussian
+from tests.divergence.closed_forms import SDES, SHAPE, Counted, D, borrowed_error, cubature, gaussian
 
 each_sde = pytest.mark.parametrize("sde", SDES)
 LEVELS = [LowPass(SHAPE, 3), Downsampling(SHAPE, (3, 2)), LowPass(SHAPE, 3) @ LowPass((3, 3), 2), Identity(SHAPE)]
@@ -28,23 +28,6 @@ def network(law, sde, subspaces):
     return lambda x, t: scores[tuple(x.shape[-2:])](x, t)
 
 
-def closed_form(law, sde, subspace, believed, t):
-    """e_k, and the errors of both: σ s + ε is affine in x(0) − μ and ε, whose second moments are known."""
-    a, s, u = sde.alpha(t), sde.sigma(t), subspace.matrix()
-
-    def error(c, mu, believed, out):
-        """Of the prediction for data N(mu, c) by the score of `believed`, seen through `out`."""
-        gain = s * np.linalg.inv(a**2 * believed.covariance + s**2 * np.eye(len(c)))
-        bias = a * (mu - believed.mean.ravel())
-        data, noise = out.T @ gain, out.T @ (s * gain - np.eye(len(c)))
-        return np.trace(data @ (a**2 * c + np.outer(bias, bias)) @ data.T) + np.trace(noise @ noise.T)
-
-    n = subspace.dim
-    own = error(law.covariance, law.mean.ravel(), law, u) / n
-    borrowed = error(u.T @ law.covariance @ u, u.T @ law.mean.ravel(), believed, np.eye(n)) / n
-    return borrowed - own, borrowed / own
-
-
 @each_sde
 def test_of_gaussians_it_is_the_closed_form(sde):
     law = gaussian()
@@ -55,7 +38,7 @@ def test_of_gaussians_it_is_the_closed_form(sde):
         small, c = (law, 1.0) if k == 3 else (small_law(u, k), u.coordinate_scale)
         believed = Gaussian(c * small.mean, c**2 * small.covariance)
         for i, t in enumerate(times):
-            excess, ratio = closed_form(law, sde, u, believed, t)
+            excess, ratio = borrowed_error(law, sde, u, believed, t)
             assert errors.excess[i] == pytest.approx(excess, rel=1e-9, abs=1e-12)
             assert errors.ratio[i] == pytest.approx(ratio, rel=1e-9)
     itself = found[3]  # the whole space is no level
@@ -93,7 +76,7 @@ def test_the_standard_errors_are_those_over_seeds():
     law, sde, u = gaussian(0.5), VE(), LEVELS[0]
     believed = small_law(u, 0)
     score, c = network(law, sde, [u]), u.coordinate_scale
-    exact = closed_form(law, sde, u, Gaussian(c * believed.mean, c**2 * believed.covariance), 0.45)
+    exact = borrowed_error(law, sde, u, Gaussian(c * believed.mean, c**2 * believed.covariance), 0.45)
     runs = [level_error(score, sde, [u], law.sample(300, rng=(seed + 1) * 999), [0.45], seed)[0] for seed in range(60)]
     for value, error, truth in (("excess", "stderr", exact[0]), ("ratio", "ratio_stderr", exact[1])):
         z = np.asarray([(getattr(r, value)[0] - truth) / getattr(r, error)[0] for r in runs])
