@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, is_floating, namespace, positive_integer
+from ..arrays import Array, Score, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..border import checked
 from ..process import SubspaceSDE
@@ -105,7 +105,7 @@ def sample(
     *,
     spacing: Spacing | None = None,
     start: Start | None = None,
-    noise: Any = None,
+    noise: Array | None = None,
     denoise: bool = False,
     condition: Any = None,
     chunk: int | None = None,

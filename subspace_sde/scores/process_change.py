@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, check_score, check_trailing
+from ..arrays import Array, Score, check_score, check_trailing
 from ..backend import Constant, host
 from ..border import check, checked
 from ..derivatives import followed
 from ..sdes import IsotropicSDE
 from ..sdes.base import checked_time
+from ..shown import brief
 from ..subspaces import NestedSubspaces, Subspace
 from .conversions import _c
 
@@ -31,7 +32,7 @@ def change_process(
     trained: IsotropicSDE,
     sde: IsotropicSDE,
     scale: Any = 1.0,
-    offset: Any = 0.0,
+    offset: float | Array = 0.0,
     coordinate_scale: float = 1.0,
 ) -> Score:
     """The score under `sde` of a level whose network was trained under another process and another data range.
@@ -74,7 +75,7 @@ def change_process(
         raise ValueError(f"scale and coordinate_scale must be positive, got {scale} and {coordinate_scale}")
     b = Constant(host(offset))
     if not np.all(np.isfinite(b.value)):
-        raise ValueError(f"offset must be finite, got {offset}")
+        raise ValueError(f"offset must be finite, got {brief(offset)}")
     shift = 2 * math.log(coordinate_scale / scale)
 
     def converted(x: Any, t: Any, *condition: Any) -> Any:

@@ -130,9 +130,7 @@ def _clip(v: Any, low: float, high: float) -> Any:
     return array_api_compat.array_namespace(v).clip(v, low, high)
 
 
-def checked_time(
-    t: Any, sde: IsotropicSDE, low: float | None = None, high: float | None = None, hint: str = ""
-) -> Any:
+def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: float | None = None, hint: str = "") -> Any:
     """t, where it lies in [t_min, T], or in [low, high]; a ValueError else, which ends with `hint`, for NaN too.
 
     The values of an array on a device are not read: there a time outside becomes NaN, and so what is made of it, which

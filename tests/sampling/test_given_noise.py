@@ -184,7 +184,7 @@ def test_noise_that_does_not_fit_is_refused():
     ):
         with pytest.raises(ValueError, match="noise and like must be of one library, device and dtype, got"):
             sample(process, scores, 2, steps=4, like=like, noise=wrong)
-    with pytest.raises(TypeError, match="expected an array"):
+    with pytest.raises(TypeError, match="`noise` takes an array"):
         sample(process, scores, 2, steps=4, noise="white", like=whole)
     with pytest.raises(ValueError, match="give one of the two"):
         sample(process, scores, 2, steps=4, noise=whole, start=Start(np.zeros(5), t=0.3))
