@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Score, check_score, check_trailing
+from ..arrays import Array, Score, check_score, check_trailing, positive_integer
 from ..backend import Constant, host
 from ..border import check, checked
 from ..derivatives import followed
@@ -135,7 +135,9 @@ def at_level(score: Score, sde: IsotropicSDE, subspace: Subspace) -> Score:
             f"{subspace!r} has no coordinate_scale, its coordinates are no smaller arrays of the same kind: the "
             "network of the full space cannot serve it; train one for it, or take a LowPass, Downsampling or Wavelet"
         )
-    _check_lengths(getattr(score, "multiple_of", 1), subspace)
+    multiple_of = getattr(score, "multiple_of", 1)
+    check("multiple_of of the score", multiple_of, int)
+    _check_lengths(positive_integer("multiple_of of the score", multiple_of), subspace)
     first, last = times_of_level(sde, subspace)
     hint = f": beyond, {subspace!r} needs the network at another noise than it knows, that of t divided by {c:.4g}"
 

@@ -163,6 +163,10 @@ def test_a_size_that_the_network_cannot_halve_is_refused():
         at_level(score, VE(), LowPass((3, 32, 32), 18))
     with pytest.raises(ValueError, match=r"has 3: take 4$"):
         at_level(score, VE(), LowPass((3, 32, 32), 3))
+    for wrong, error in (((4, 4), TypeError), (0, ValueError), (2.5, TypeError)):
+        score.multiple_of = wrong
+        with pytest.raises(error, match="multiple_of of the score"):
+            at_level(score, VE(), LowPass((3, 32, 32), 16))
 
 
 def test_what_a_network_raises_for_a_size_is_one_sentence():
