@@ -4,7 +4,7 @@ Five nouns: `Subspace`, `NestedSubspaces`, `IsotropicSDE`, `SubspaceSDE`, and a 
 the rest are functions of them.
 """
 
-from .divergence import DivergenceCurve, gaussian_divergence, orthogonal_fisher_divergence, switch_times
+from .divergence import DivergenceCurve, gaussian_divergence, level_error, orthogonal_fisher_divergence, switch_times
 from .likelihood import decode, encode, log_likelihood
 from .planning import Plan, plan
 from .process import SubspaceSDE
@@ -47,6 +47,7 @@ __all__ = [
     "decode",
     "encode",
     "gaussian_divergence",
+    "level_error",
     "log_likelihood",
     "orthogonal_fisher_divergence",
     "patch_pca",

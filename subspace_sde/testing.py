@@ -28,8 +28,9 @@ def check_subspace(
 ) -> None:
     """The laws of an isometry: UᵀU = I, adjointness, P² = P = Pᵀ, P + P⊥ = I, linearity, on any leading axes.
 
-    Where there are `axis_matrices`, U must be their product; and with `outer` the step U_{k|j} that `within` gives must
-    lead to the same place, U_j U_{k|j} = U_k.
+    Where there are `axis_matrices`, U must be their product; where there is a `coordinate_scale` c, a constant array
+    has coordinates that are c times as large; and with `outer` the step U_{k|j} that `within` gives must lead to the
+    same place, U_j U_{k|j} = U_k.
 
     Parameters
     ----------
@@ -83,6 +84,10 @@ def check_subspace(
             found, expected = [u.shape for u in matrices], list(zip(subspace.ambient_shape, subspace.shape))
             law.holds("axis_matrices() has one matrix (n_a, m_a) for each axis", found == expected, f"got {found}")
             law.equal("embed is the Kronecker product of axis_matrices()", up, _kronecker(matrices, law.host(z)))
+        scale = law.works("coordinate_scale", lambda: subspace.coordinate_scale)
+        if scale is not None:
+            ones = law.array(np.ones((*batch, *subspace.ambient_shape)))
+            law.equal("restrict takes ones to coordinate_scale", subspace.restrict(ones), 0 * z + scale)
         if outer is not None:
             step = law.works("within(outer)", subspace.within, outer)
             inside = law.gives("the step embeds into the coordinates of outer", outer.restrict(x), step.embed, z)

@@ -17,7 +17,7 @@ from tests.calls.values import WRONG
 CALLS = foundations.CALLS | uses.CALLS
 PACKAGE = str(Path(subspace_sde.__file__).parent)
 ROOMS = (
-    "subspaces sdes oracles statistics divergence planning plotting sampling solvers measurements posterior "
+    "subspaces sdes scores oracles statistics divergence planning plotting sampling solvers measurements posterior "
     "likelihood analysis"
 ).split()
 NO_ARGUMENTS = set("Ancestral EulerMaruyama ReverseDiffusion UniformTime UniformLogSNR OwnSpacing Staged".split())
@@ -34,6 +34,7 @@ ABSTRACT = {
     "Guidance",
     "Form",
     "Trace",
+    "ConditionalScore",
     "Cost",
 }
 DRAWN = {"save"}  # takes a figure

@@ -82,21 +82,13 @@ class DivergenceCurve(Shown):
         positive and finite.
         """
         check_threshold(threshold)
-        above = [i for i, v in enumerate(self.values) if v > threshold]
-        if not above:
-            return self.times[0]
-        i = above[-1]
-        if i == len(self.times) - 1:
+        t = time_below(self.times, [max(v, 1e-300) for v in self.values], threshold, self.sde)
+        if t is None:
             raise ValueError(
                 f"the divergence never stays below {threshold:g}: the smallest value is {min(self.values):.3g}, "
                 f"the last {self.values[-1]:.3g} at t = {self.times[-1]:g}"
             )
-        high, low = math.log(self.values[i]), math.log(max(self.values[i + 1], 1e-300))
-        part = (high - math.log(threshold)) / (high - low) if high > low else 1.0
-        u = [self._parameter(t) for t in self.times[i : i + 2]]
-        t = u[0] + part * (u[1] - u[0])
-        found = t if self.sde is None else float(self.sde.from_grid_parameter(t))
-        return min(max(found, self.times[i]), self.times[i + 1])
+        return t
 
     @checked
     def at(self, t: float) -> float:
@@ -113,7 +105,7 @@ class DivergenceCurve(Shown):
         return math.exp(float(np.interp(self._parameter(t), u, [math.log(max(v, 1e-300)) for v in self.values])))
 
     def _parameter(self, t: float) -> float:
-        return t if self.sde is None else float(self.sde.grid_parameter(t))
+        return parameter(t, self.sde)
 
     @checked
     def within(self, outer: DivergenceCurve) -> DivergenceCurve:
@@ -295,6 +287,33 @@ class Complements:
 
     def _variance(self, energy: float, lost: int, t: float) -> float:
         return float(self._sde.alpha(t) ** 2 * (energy / lost) + self._sde.sigma(t) ** 2)
+
+
+def parameter(t: float, sde: IsotropicSDE | None) -> float:
+    """The variable in which curves are interpolated: the SDE's grid parameter, or t itself."""
+    return t if sde is None else float(sde.grid_parameter(t))
+
+
+def time_below(
+    times: Sequence[float], values: Sequence[float], threshold: float, sde: IsotropicSDE | None
+) -> float | None:
+    """The first time from which the values stay at or below `threshold`, None where they do not.
+
+    Logarithms are interpolated linearly, the values themselves where one is not positive.
+    """
+    above = [i for i, v in enumerate(values) if v > threshold]
+    if not above:
+        return times[0]
+    i = above[-1]
+    if i == len(times) - 1:
+        return None
+    high, low, level = values[i], values[i + 1], threshold
+    if low > 0:
+        high, low, level = math.log(high), math.log(low), math.log(level)
+    start, end = (parameter(t, sde) for t in times[i : i + 2])
+    u = start + ((high - level) / (high - low) if high > low else 1.0) * (end - start)
+    t = u if sde is None else float(sde.from_grid_parameter(u))
+    return min(max(t, times[i]), times[i + 1])
 
 
 def check_threshold(threshold: float) -> None:

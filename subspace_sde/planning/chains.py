@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from ..arrays import is_integer
 from ..border import checked
+from ..divergence.borrowed import LevelError
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.switching import SwitchTime
 from ..files import parse_json, whole
@@ -27,6 +28,7 @@ from ..shown import Shown
 from ..specification import Specified, build, specify
 from ..subspaces import Identity, NestedSubspaces, Subspace
 from .costs import Cost, pixels
+from .earliest import earliest
 
 _FORMAT, _VERSION = "subspace_sde plan", 1  # what `specify` writes belongs to it
 _ROUNDING = 1e-6  # of a divergence that was interpolated at its threshold, relative
@@ -148,6 +150,8 @@ def plan(
     price: float = 0.0,
     grid: Sequence[float] | None = None,
     spacing: Spacing | None = None,
+    errors: Sequence[LevelError | None] | None = None,
+    tolerance: float | None = None,
 ) -> Plan:
     """The chain of the given subspaces, and the times, whose expected cost is least; proved optimal, not searched for.
 
@@ -163,13 +167,18 @@ def plan(
         three axes or more the first holds channels and does not count, and coordinates with another number of axes
         than the data have no sizes.
     price: of each level beyond the full one, in units of the full model's cost of sampling: a network to be trained.
+        Where one network serves all levels (`subspace_sde.scores.shared`) a further level costs nothing: leave it 0.
     grid: the times, from T down to t_min, whose steps will be used.
     spacing: how the steps will lie: that of the solver, ``DPMSolver.spacing``, where it states one. Without a spacing
         and a grid the SDE's own.
+    errors: what `level_error` found of each, if the network of the full space is to serve the levels: then a level is
+        used only from the time on at which its excess error, too, stays within the `tolerance`; None in the place of
+        one that has a network of its own.
+    tolerance: for the errors; the threshold without it, as both count in the same unit.
 
     Warns where a `SwitchTime` did not reach the standard error that was asked for. Raises ValueError for a threshold
-    that no candidate meets (the smallest D_F reached is named), or that is not positive and finite, and for a grid
-    beside a spacing.
+    that no candidate meets (the smallest D_F reached is named), or that is not positive and finite, the tolerance too,
+    and for a grid beside a spacing.
 
     >>> import numpy as np
     >>> from subspace_sde import VE, LowPass
@@ -201,11 +210,28 @@ def plan(
     spaces = {u.ambient_shape for u in subspaces}
     if len(spaces) > 1:
         raise ValueError(f"the candidates lie in different spaces: arrays of shapes {sorted(spaces)}")
-    sde = _sde_of(measured)
+    if errors is None and tolerance is not None:
+        raise ValueError("a tolerance is for the errors of a borrowed network: give `errors` from `level_error` too")
+    errors, allowed = (
+        [None] * len(subspaces) if errors is None else errors,
+        threshold if tolerance is None else tolerance,
+    )
+    check_threshold(allowed)
+    if len(errors) != len(subspaces):
+        raise ValueError(f"give one LevelError or None for each subspace: got {len(errors)} for {len(subspaces)}")
+    sde = _sde_of([*measured, *(error for error in errors if error is not None)])
     chosen = [i for i, u in enumerate(subspaces) if _divisible(u, multiple_of)]
     if not chosen:
         raise ValueError(f"no candidate's sizes are multiples of {multiple_of}")
-    times = {i: t for i in chosen if (t := _time(curves[i], measured[i], threshold)) is not None}
+    suited = [i for i in chosen if earliest(curves[i], measured[i], threshold) is not None]
+    found = {i: earliest(curves[i], measured[i], threshold, errors[i], allowed) for i in suited}
+    times = {i: t for i, t in found.items() if t is not None}
+    if suited and not times:
+        least = min(min(error.excess) for i in suited if (error := errors[i]) is not None)
+        raise ValueError(
+            f"the network of the full space serves no level that meets the threshold within the tolerance {allowed:g}: "
+            f"the smallest excess error is {least:.3g}"
+        )
     if not times:
         lowest = min(chosen, key=lambda i: min(measured[i].values))
         smallest, last = min(measured[lowest].values), measured[lowest].values[-1]
@@ -322,7 +348,7 @@ def _cost(cost: Cost, subspace: Subspace) -> float:
     return float(found)
 
 
-def _sde_of(curves: Sequence[DivergenceCurve]) -> IsotropicSDE:
+def _sde_of(curves: Sequence[DivergenceCurve | LevelError]) -> IsotropicSDE:
     found = {json.dumps(_spec(c.sde), sort_keys=True): c.sde for c in curves}
     sde = next(iter(found.values()))
     if len(found) > 1 or sde is None:
@@ -343,19 +369,6 @@ def _divisible(subspace: Subspace, number: int) -> bool:
     channels = 1 if len(subspace.shape) > 2 else 0
     sizes = list(zip(subspace.shape, subspace.ambient_shape))[channels:]
     return all(n % number == 0 for n, whole in sizes if n < whole)
-
-
-def _time(given: DivergenceCurve | SwitchTime, curve: DivergenceCurve, threshold: float) -> float | None:
-    """The first time inside (t_min, T) from which the curve stays at or below the threshold."""
-    try:
-        t = given.time_at(threshold)
-    except ValueError:
-        return None
-    assert curve.sde is not None
-    if t <= curve.sde.t_min:  # met from the start; a process must begin in the full space
-        later = [s for s in curve.times if curve.sde.t_min < s < curve.sde.T]
-        t = later[0] if later else float(curve.sde.grid(100)[-2])
-    return t if t < curve.sde.T else None
 
 
 def _steps_until(sde: IsotropicSDE, grid: Sequence[float] | None, spacing: Spacing | None) -> Callable[[float], float]:

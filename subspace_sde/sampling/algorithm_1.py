@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Score, is_floating, namespace, positive_integer
+from ..arrays import Array, Score, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..border import checked
 from ..process import SubspaceSDE
+from ..scores import denoiser
 from ..sdes import IsotropicSDE, Spacing
 from ..shown import Shown
 from ..solvers import EulerMaruyama, Langevin, Solver
+from .given_noise import GivenNoise
 from .grids import stage_times
 from .start import Start
 from .watching import Checked, Guard, steps_of, warn_of_training
@@ -31,12 +33,13 @@ class Samples(Shown):
 
     Attributes
     ----------
-    x: (num, *ambient_shape), at t_min; fewer where the callback stopped: the chunks that were finished.
+    x: (num, *ambient_shape), at t_min, or denoised from there; fewer where the callback stopped: the chunks that were
+        finished.
     evaluations: calls of s_k that each sample went through, k = 0 … K (in its chunk; the most, should chunks differ).
     seconds: wall time spent on each level, the injection into it included.
     seeds: the integer of each sample's own stream: ``rng=[samples.seeds[i]]`` draws sample i again; None where `rng`
         was a generator.
-    trajectory: (t, level, x) from T down to t_min, if asked for.
+    trajectory: (t, level, x) from T down to t_min, none of them denoised, if asked for.
     """
 
     x: Any
@@ -102,6 +105,8 @@ def sample(
     *,
     spacing: Spacing | None = None,
     start: Start | None = None,
+    noise: Array | None = None,
+    denoise: bool = False,
     condition: Any = None,
     chunk: int | None = None,
     callback: Callable[[Step], Any] | None = None,
@@ -116,12 +121,16 @@ def sample(
     solver: `EulerMaruyama()` without it.
     steps: steps in all, shared among the levels, or the user's own times from T down to t_min (`stage_times`).
     rng: an integer, a sequence of `num` integers, or a backend's generator.
-    like: an array whose library, device and dtype are used; numpy float64 without it.
+    like: an array whose library, device and dtype are used; without it those of `noise`, else numpy float64.
     langevin: steps after each injection, at (x_{k-1}, t_k) with s_{k-1}; none without it.
     trajectory: keep the state after every step.
     spacing: how the steps lie: `subspace_sde.sampling`. Without it the one that the solver states (`DPMSolver`: even in
         log-SNR), else the SDE's own.
     start: data to noise and to start from (`subspace_sde.sampling`): of the steps, those below its time are done.
+    noise: x(T) itself, N(0, σ(T)² I) where the samples are to have their law: (num, *shape(K)); or of the full space,
+        (num, *ambient_shape), and then the noise that is injected is its too, so that samples of several processes
+        from one `noise` belong together. Not beside `start`.
+    denoise: return E[x(0) | x(t_min)] instead of x(t_min), which still has noise: one evaluation of s_0 more.
     condition: class labels, say: an array with one entry a sample, (num, ...); the scores are then called as
         ``score(x, t, condition)`` with the entries of the samples in x.
     chunk: samples at a time, where `num` do not fit in memory; with seeds the noise does not depend on it.
@@ -130,8 +139,8 @@ def sample(
 
     Raises
     ------
-    ValueError: too few steps, scores missing, a score of another shape or dtype than x, or one that makes the state
-        NaN or infinite (with level, t, step and sample).
+    ValueError: too few steps, scores missing, `noise` of another shape, library, device or dtype, a score of another
+        shape or dtype than x, or one that makes the state NaN or infinite (with level, t, step and sample).
 
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> halves = NestedSubspaces([Downsampling((4,), 2, axes=(-1,))])
@@ -142,26 +151,33 @@ def sample(
     ((8, 4), (10, 10))
     """
     scores = process.check_scores(scores)
-    like = np.zeros(()) if like is None else like
-    namespace(like)
-    if not is_floating(like):
-        raise ValueError(f"like must be a floating-point array, got {like.dtype}")
+    for name, array in (("like", like), ("noise", noise)):
+        if array is not None:
+            namespace(array)
+            if not is_floating(array):
+                raise ValueError(f"{name} must be a floating-point array, got {array.dtype}")
+    like = next((array for array in (like, noise) if array is not None), np.zeros(()))
     num, solver = checked_num(num, process), EulerMaruyama() if solver is None else solver
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
     if start is not None:
+        if noise is not None:
+            raise ValueError("noise is x(T), where sampling starts without a `start`: give one of the two")
         top, grids = start.plan(process, grids, num, like)
+    given = None if noise is None else GivenNoise(noise, process, num, like)
 
     def entering(k: int, rows: slice, score: Score) -> Callable[[Any, Noise], Any]:
-        def enter(x: Any, noise: Noise) -> Any:
+        def enter(x: Any, random: Noise) -> Any:
             if x is None and start is not None:
-                return start.draw(process, k, rows, noise)
+                return start.draw(process, k, rows, random)
+            if x is None and given is not None:
+                return given.start(rows)
             if x is None:
-                return process.sde.prior_std * noise.normal(process.shape(k))
-            x = process._inject(x, k + 1, noise)
+                return process.sde.prior_std * random.normal(process.shape(k))
+            x = process._inject(x, k + 1, random if given is None else given.injected(k, rows, random))
             if langevin is None:
                 return x
-            fresh = partial(noise.normal, process.shape(k))
+            fresh = partial(random.normal, process.shape(k))
             return langevin.move(x, grids[k][0], score, fresh, process.subspaces.steps[k])
 
         return enter
@@ -172,7 +188,7 @@ def sample(
             for k in reversed(range(top + 1))
         ]
 
-    return run(process, scores, num, stages, rng, like, trajectory, condition, chunk, callback, progress)
+    return run(process, scores, num, stages, rng, like, trajectory, condition, chunk, callback, progress, denoise)
 
 
 def run(
@@ -187,6 +203,7 @@ def run(
     chunk: int | None,
     callback: Callable[[Step], Any] | None,
     progress: bool,
+    denoise: bool = False,
 ) -> Samples:
     """`sample`, given its stages: ``stages(rows, scores)`` returns those of the samples `rows`, chunk by chunk."""
     chunk = positive_integer("chunk", num if chunk is None else chunk)
@@ -223,7 +240,7 @@ def run(
             checked = [Checked(score, k, labels, None if bar is None else seen) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():
                 part, stopped = _algorithm_1(
-                    process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report
+                    process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report, denoise
                 )
             if part is not None:
                 finished.append(part)
@@ -241,6 +258,7 @@ def _algorithm_1(
     trajectory: bool,
     first: int,
     report: Callable[[Step], bool],
+    denoise: bool,
 ) -> tuple[Samples | None, bool]:
     """One chunk, whose first sample has the number `first`, if it was finished; and whether `report` says stop."""
     backend, total = backend_of(like), sum(len(stage.times) - 1 for stage in stages)
@@ -271,6 +289,13 @@ def _algorithm_1(
         backend.synchronize(x)
         seconds[k] = time.perf_counter() - started
         done += len(times) - 1
+    if denoise:
+        started, guard = time.perf_counter(), Guard(0, first)
+        x = denoiser(scores[0], sde)(x, sde.t_min)
+        guard.watch(x, sde.t_min, len(times))
+        guard.read()
+        backend.synchronize(x)
+        seconds[0] += time.perf_counter() - started
     return Samples(x, tuple(score.calls for score in scores), tuple(seconds), None, states), stop
 
 

@@ -130,15 +130,15 @@ def _clip(v: Any, low: float, high: float) -> Any:
     return array_api_compat.array_namespace(v).clip(v, low, high)
 
 
-def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: float | None = None) -> Any:
-    """t, where it lies in [t_min, T], or in [low, high]; a ValueError else, for NaN too.
+def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: float | None = None, hint: str = "") -> Any:
+    """t, where it lies in [t_min, T], or in [low, high]; a ValueError else, which ends with `hint`, for NaN too.
 
     The values of an array on a device are not read: there a time outside becomes NaN, and so what is made of it, which
     whoever watches over x will see. Those under a tracer are taken as they are.
     """
     low, high = sde.t_min if low is None else low, sde.T if high is None else high
     if isinstance(t, (int, float)) or readable(t):
-        check_inside("t", t, low, high)
+        check_inside("t", t, low, high, hint)
         return t
     if not backend_of(t).concrete(t):
         return t
@@ -147,7 +147,7 @@ def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: floa
     return xp.where((t >= low - slack) & (t <= high + slack), t, xp.full_like(t, math.nan))
 
 
-def check_inside(name: str, v: Any, low: float, high: float) -> None:
+def check_inside(name: str, v: Any, low: float, high: float, hint: str = "") -> None:
     """A ValueError for numbers outside [low, high] but for rounding, NaN among them, and for an array of integers."""
     if isinstance(v, (int, float)):
         slack, least, most = 1e-12, float(v), float(v)
@@ -161,4 +161,4 @@ def check_inside(name: str, v: Any, low: float, high: float) -> None:
     slack *= max(abs(low), abs(high))
     if not (low - slack <= least and most <= high + slack):
         shown = f"{least:g}" if least == most else f"values from {least:g} to {most:g}"
-        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {shown}")
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {shown}{hint}")

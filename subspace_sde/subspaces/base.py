@@ -52,6 +52,19 @@ class Subspace(Specified, ABC):
         """d, the number of dimensions of the space it lies in."""
         return prod(self.ambient_shape)
 
+    @property
+    def coordinate_scale(self) -> float | None:
+        """c where the coordinates are c times a smaller array of the same kind, an image say; else None.
+
+        A constant array then has coordinates that are c times as large, and c = √(d/n). A network that takes arrays of
+        any size is the score of such a level: `subspace_sde.scores.at_level`.
+
+        >>> from subspace_sde import Downsampling
+        >>> Downsampling((3, 32, 32), 4).coordinate_scale
+        4.0
+        """
+        return None
+
     @abstractmethod
     def _restrict(self, x: Any, xp: Any) -> Any:
         """Uᵀx for x of shape ``(*batch, *ambient_shape)``; `xp` is the namespace of x."""
@@ -216,6 +229,10 @@ class Identity(Subspace):
     def _arguments(self) -> dict[str, Any]:
         return {"ambient_shape": list(self.ambient_shape)}
 
+    @property
+    def coordinate_scale(self) -> float:
+        return 1.0
+
     def axis_matrices(self) -> tuple[Matrix, ...]:
         return tuple(np.eye(n) for n in self.shape)
 
@@ -243,6 +260,11 @@ class Composition(Subspace):
         super().__init__(outer.ambient_shape, inner.shape)
         self.outer, self.inner = outer, inner
 
+    @property
+    def coordinate_scale(self) -> float | None:
+        outer, inner = self.outer.coordinate_scale, self.inner.coordinate_scale
+        return None if outer is None or inner is None else outer * inner
+
     def _restrict(self, x: Any, xp: Any) -> Any:
         return self.inner._restrict(self.outer._restrict(x, xp), xp)
 
@@ -268,6 +290,11 @@ class Relative(Subspace):
     def __init__(self, outer: Subspace, inner: Subspace) -> None:
         super().__init__(outer.shape, inner.shape)
         self.outer, self.inner = outer, inner
+
+    @property
+    def coordinate_scale(self) -> float | None:
+        outer, inner = self.outer.coordinate_scale, self.inner.coordinate_scale
+        return None if outer is None or inner is None else inner / outer
 
     def _restrict(self, x: Any, xp: Any) -> Any:
         return self.inner._restrict(self.outer._embed(x, xp), xp)

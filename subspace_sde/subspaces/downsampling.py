@@ -49,7 +49,11 @@ class Downsampling(Subspace):
         # from the outermost axis inwards: summing the outer axes first leaves less for the inner ones, whose strided
         # sums are the slow ones; embedding goes the other way for the same reason
         self._blocks = sorted((a, f) for a, f in zip(self.axes, self.factor) if f > 1)
-        self._gain = prod(self.factor) ** 0.5
+        self._gain: float = prod(self.factor) ** 0.5
+
+    @property
+    def coordinate_scale(self) -> float:
+        return self._gain
 
     def _restrict(self, x: Any, xp: Any) -> Any:
         return self._sums(x, xp) / self._gain

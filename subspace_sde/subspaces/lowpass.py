@@ -45,6 +45,10 @@ class LowPass(AxisByAxis):
         shorter = {a: m for m, a in zip(self.size, self.axes) if m < ambient[a]}
         super().__init__(ambient, {a: _lowest(ambient[a], m) for a, m in shorter.items()})
 
+    @property
+    def coordinate_scale(self) -> float:
+        return float((self.ambient_dim / self.dim) ** 0.5)
+
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "size": list(self.size), "axes": list(self.axes)}
 

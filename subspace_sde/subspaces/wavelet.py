@@ -66,6 +66,10 @@ class Wavelet(AxisByAxis):
                 )
         super().__init__(ambient, {a: _band(ambient[a], l, h) for a, l in zip(self.axes, self.levels)})
 
+    @property
+    def coordinate_scale(self) -> float:
+        return float((self.ambient_dim / self.dim) ** 0.5)
+
     def _arguments(self) -> dict[str, Any]:
         levels, axes = list(self.levels), list(self.axes)
         return {"shape": list(self.ambient_shape), "wavelet": self.wavelet, "levels": levels, "axes": axes}

@@ -22,6 +22,7 @@ from subspace_sde import (
 from tests.calls.objects import (
     CURVES,
     DATA,
+    ERROR,
     FOLDER,
     HALF,
     NESTED,
@@ -33,6 +34,7 @@ from tests.calls.objects import (
     Q,
     X,
     conditional,
+    white,
 )
 
 CALLS = {
@@ -101,6 +103,8 @@ CALLS = {
         scores.change_process,
         {"score": SCORES[0], "trained": VE(), "sde": VP(), "scale": 1.0, "offset": 0.0, "coordinate_scale": 1.0},
     ),
+    "at_level": (scores.at_level, {"score": white, "sde": VE(), "subspace": HALF}),
+    "shared": (scores.shared, {"score": white, "sde": VE(), "subspaces": NESTED}),
     "edm": (losses.edm, {"sigma_data": 0.5}),
     "denoising_score_matching": (
         losses.denoising_score_matching,
@@ -165,6 +169,22 @@ CALLS = {
             "center": False,
         },
     ),
+    "LevelError": (
+        divergence.LevelError,
+        {
+            "times": (0.1, 0.9),
+            "excess": (1.0, -1e-4),
+            "stderr": (0.1, 1e-5),
+            "ratio": (1.5, 0.9),
+            "ratio_stderr": (0.1, 0.1),
+            "sde": VE(),
+        },
+    ),
+    "LevelError.time_at": (ERROR.time_at, {"tolerance": 1e-2}),
+    "level_error": (
+        divergence.level_error,
+        {"score": white, "sde": VE(), "subspaces": [HALF], "data": DATA, "times": [0.2, 0.8], "rng": 0},
+    ),
     "switch_times": (
         divergence.switch_times,
         {
@@ -192,6 +212,8 @@ CALLS = {
             "multiple_of": 1,
             "price": 0.0,
             "grid": [1.0, 0.5, 0.0],
+            "errors": [ERROR],
+            "tolerance": 1e-2,
         },
     ),
     "Plan": (

@@ -55,6 +55,10 @@ CALLS = {
             "callback": lambda step: None,
         },
     ),
+    "sample from a given x(T)": (
+        sampling.sample,
+        {"process": PROCESS, "scores": SCORES, "num": 2, "steps": 4, "noise": np.zeros((2, 4, 4)), "denoise": True},
+    ),
     "sample with labels": (
         sampling.sample,
         {"process": PROCESS, "scores": [conditional] * 2, "num": 2, "steps": 4, "condition": np.zeros(2)},

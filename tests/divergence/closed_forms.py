@@ -30,6 +30,23 @@ def closed_form_within(law, sde, outer, inner, t, center):
     return variance / n * (np.trace(gap @ marginal @ gap.T) + a * mu @ mu / variance**2)
 
 
+def borrowed_error(law, sde, subspace, believed, t):
+    """e_k of the score of `believed` on a level, and the ratio: σ s + ε is affine in what has known second moments."""
+    a, s, u = sde.alpha(t), sde.sigma(t), subspace.matrix()
+
+    def error(c, mu, believed, out):
+        """Of the prediction for data N(mu, c) by the score of `believed`, seen through `out`."""
+        gain = s * np.linalg.inv(a**2 * believed.covariance + s**2 * np.eye(len(c)))
+        bias = a * (mu - believed.mean.ravel())
+        data, noise = out.T @ gain, out.T @ (s * gain - np.eye(len(c)))
+        return np.trace(data @ (a**2 * c + np.outer(bias, bias)) @ data.T) + np.trace(noise @ noise.T)
+
+    n = subspace.dim
+    own = error(law.covariance, law.mean.ravel(), law, u) / n
+    borrowed = error(u.T @ law.covariance @ u, u.T @ law.mean.ravel(), believed, np.eye(n)) / n
+    return borrowed - own, borrowed / own
+
+
 class Table(np.random.Generator):
     """Hands out the same prescribed draws every time."""
 

@@ -1,4 +1,4 @@
-"""Scores from the networks people have: noise prediction, denoiser, velocity, another process, another data range.
+"""Scores from the networks people have: noise prediction, denoiser, velocity, guidance.
 
 With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here
 takes a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and
@@ -15,12 +15,12 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from .arrays import Array, Score, is_floating, log, on_host, over, sqrt
-from .backend import host
-from .border import checked
-from .derivatives import followed
-from .sdes import IsotropicSDE
-from .shown import brief
+from ..arrays import Array, Score, is_floating, log, on_host, over, sqrt
+from ..backend import host
+from ..border import checked
+from ..derivatives import followed
+from ..sdes import IsotropicSDE
+from ..shown import brief
 
 ConditionalScore: TypeAlias = Callable[[Any, Any, Any], Any]
 """``score(x, t, condition)``, with one entry of the condition for every element of the batch."""
@@ -224,47 +224,3 @@ def guided(score: ConditionalScore, weight: float, unconditional: float | Array)
         return free + weight * (given - free)
 
     return both
-
-
-@checked
-def change_process(
-    score: Score,
-    trained: IsotropicSDE,
-    sde: IsotropicSDE,
-    scale: float = 1.0,
-    offset: float = 0.0,
-    coordinate_scale: float = 1.0,
-) -> Score:
-    """The score under `sde` of a level whose network was trained under another process and another data range.
-
-    The network has seen ``scale · y + offset`` under `trained`, where the level's coordinates are
-    ``coordinate_scale · y``: √(product of factors) for block means y, √Π(N/size) for `LowPass`. Then
-    s(x, t) = r s'(r x + α'(t') · offset, t') with log_snr'(t') = log_snr(t) + 2 log(coordinate_scale/scale) and
-    r = α'(t') scale/(α(t) coordinate_scale). With ``coordinate_scale=1`` it converts between VE, VP, EDM and
-    flow checkpoints and between data ranges.
-
-    Raises ValueError where t' leaves the range on which the network was trained.
-
-    >>> import numpy as np
-    >>> from subspace_sde import VE, VP
-    >>> ve, vp = VE(), VP()
-    >>> def normal_under(sde):  # the score of N(0, I) data
-    ...     return lambda x, t: -x / (sde.alpha(t) ** 2 + sde.sigma(t) ** 2)
-    >>> converted = change_process(normal_under(vp), vp, ve)
-    >>> x = np.ones(3)
-    >>> bool(np.allclose(converted(x, 0.4), normal_under(ve)(x, 0.4)))
-    True
-    """
-    if not (0 < scale < math.inf and 0 < coordinate_scale < math.inf):
-        raise ValueError(f"scale and coordinate_scale must be positive, got {scale} and {coordinate_scale}")
-    if not np.all(np.isfinite(host(offset))):
-        raise ValueError(f"offset must be finite, got {offset}")
-    shift = 2 * math.log(coordinate_scale / scale)
-
-    def converted(x: Any, t: Any, *condition: Any) -> Any:
-        then = trained.time_at_log_snr(sde.log_snr(t) + shift)
-        alpha = trained.alpha(then)
-        r = _c(alpha / sde.alpha(t) * (scale / coordinate_scale), t, x)
-        return r * followed("change_process", score, r * x + _c(alpha * offset, t, x), then, *condition)
-
-    return converted
