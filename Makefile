@@ -10,6 +10,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+SIDE   := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
 .PHONY: demo test lint types unit docs wheel weights bench clean
 
 demo: $(VENV)/images
@@ -26,9 +28,9 @@ types: $(VENV)/dev
 	$(BIN)/mypy
 
 unit: $(VENV)/dev
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10
-	$(BIN)/python -m pytest --doctest-modules subspace_sde
-	$(BIN)/python -m pytest --markdown-docs README.md docs
+	$(BIN)/python -m pytest $(SIDE) --durations=10
+	$(BIN)/python -m pytest $(SIDE) --doctest-modules subspace_sde
+	$(BIN)/python -m pytest $(SIDE) --markdown-docs README.md docs
 
 docs: $(VENV)/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
