@@ -40,3 +40,18 @@ def test_the_errors_of_the_regression_are_the_spread():
         z = [(getattr(f, name) - exact) / getattr(f, name + "_error") for f in fits]
         # the scatter is raised by its own standard error: √(kurtosis/n) is 6 %, so that errors are 3 % high or so
         assert abs(np.mean(z)) < 0.2 and 0.85 < np.std(z) < 1.06
+
+
+@pytest.mark.parametrize("n", [64, 800])
+def test_the_scatter_is_raised_by_its_own_standard_error(n):
+    rng, x = np.random.default_rng(1), np.repeat([-0.05, 0.0, 0.05], [n // 8, n - 2 * (n // 8), n // 8])
+    y = np.exp(-6 - 30 * x) * rng.gamma(1.5, 1 / 1.5, n)
+    fit = GammaRegression(x, y)
+    squares = (y / np.exp([fit.at(at).level for at in x]) - 1) ** 2 * n / (n - 3)
+    scatter = np.mean(squares) + np.std(squares) / math.sqrt(n)
+    design = np.stack([np.ones_like(x), x, x**2 / 2])
+    covariance = scatter * np.linalg.inv(design @ design.T)
+    for at in (-0.05, 0.01):
+        level, slope = np.asarray([1, at, at**2 / 2]), np.asarray([0, 1, at])
+        assert fit.at(at).level_error == pytest.approx(math.sqrt(level @ covariance @ level), rel=1e-6)
+        assert fit.at(at).slope_error == pytest.approx(math.sqrt(slope @ covariance @ slope), rel=1e-6)
