@@ -25,6 +25,7 @@ from xml.etree import ElementTree
 
 import libcst
 from mutmut.mutation.mutators import mutation_operators, operator_string
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 ABSENT = shutil.ignore_patterns(".*", "__pycache__", "*.safetensors", "build", "runs", "site")
@@ -139,26 +140,30 @@ def fates(mutants: list[Mutant], copies: list[Path], tests: list[str], limit: fl
     """What became of each mutant, as they end; as many run at a time as there are copies."""
     sys.dont_write_bytecode = True  # two mutants of one second and one size would share their bytecode
     waiting, free, running = mutants[::-1], copies[:], {}
-    while waiting or running:
-        while waiting and free:
-            mutant, copy = waiting.pop(), free.pop()
-            file = copy / mutant.file
-            file.write_text(mutant.after)
-            for stale in file.parent.glob(f"__pycache__/{file.stem}.*"):
-                stale.unlink()
-            running[start(copy, tests)] = mutant, copy, time.monotonic() + limit
-        time.sleep(0.02)
-        for child, (mutant, copy, end) in list(running.items()):
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if not ended and time.monotonic() < end:
-                continue
-            if not ended:
-                os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            del running[child]
-            (copy / mutant.file).write_text(mutant.before)
-            free.append(copy)
-            yield mutant, "timed out" if not ended else "killed" if status else "survived"
+    try:
+        while waiting or running:
+            while waiting and free:
+                mutant, copy = waiting.pop(), free.pop()
+                file = copy / mutant.file
+                file.write_text(mutant.after)
+                for stale in file.parent.glob(f"__pycache__/{file.stem}.*"):
+                    stale.unlink()
+                running[start(copy, tests)] = mutant, copy, time.monotonic() + limit
+            time.sleep(0.02)
+            for child, (mutant, copy, end) in list(running.items()):
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if not ended and time.monotonic() < end:
+                    continue
+                if not ended:
+                    os.killpg(child, signal.SIGKILL)
+                    os.waitpid(child, 0)
+                del running[child]
+                (copy / mutant.file).write_text(mutant.before)
+                free.append(copy)
+                yield mutant, "timed out" if not ended else "killed" if status else "survived"
+    finally:
+        for child in running:  # of a run that was interrupted
+            os.killpg(child, signal.SIGKILL)
 
 
 def main() -> None:
@@ -182,10 +187,14 @@ def main() -> None:
             shutil.copytree(copies[0], copy)
         print(f"{len(mutants)} of {places} mutants (seed {args.seed}); {len(tests)} files of tests, {seconds:.0f} s")
         counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for mutant, fate in fates(mutants, copies, tests, 10 + PATIENCE * seconds):
+        found = fates(mutants, copies, tests, 10 + PATIENCE * seconds)
+        for mutant, fate in tqdm(found, total=len(mutants), disable=None):  # shown on a terminal alone
             counts[mutant.file][fate] += 1
             if fate != "killed":
-                print(f"\n{fate}: {mutant.file}\n{mutant.diff()}", flush=True)
+                tqdm.write(f"\n{fate}: {mutant.file}\n{mutant.diff()}")
+                sys.stdout.flush()
+        if os.waitpid(start(copies[0], tests), 0)[1]:
+            sys.exit((copies[0] / "output").read_text() + "\nWithout a mutant these tests fail in their new order.")
     counts["all"] = sum(counts.values(), Counter())
     print(f"\n{'':44}  drawn  killed  survived  timed out")
     for file, of in counts.items():
