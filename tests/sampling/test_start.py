@@ -52,3 +52,12 @@ def test_a_start_is_the_forward_marginal_of_what_is_known(level, at, sde, like, 
     noise = x[2] / sde.sigma(t)
     assert abs(np.mean(noise**2) - 1) < 4.5 * math.sqrt(2 / noise.size)
     assert abs(np.mean(noise)) < 4.5 / math.sqrt(noise.size)
+
+
+@pytest.mark.parametrize(("beyond", "first"), [(0.0, 0.49), (1e-12, 0.49), (1e-7, 0.5), (0.004, 0.5)])
+def test_a_first_step_is_left_out_where_it_is_but_rounding(beyond, first):
+    # a step is 0.01: what is below a millionth of it is rounding
+    process = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(3,)), [], [])
+    start = Start(np.ones(3), t=0.5 + beyond)
+    found = sample(process, [normal_score(SDE)], 2, steps=100, start=start, trajectory=True)
+    assert [t for t, _, _ in found.trajectory[:2]] == [0.5 + beyond, pytest.approx(first, abs=1e-12)]
