@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from subspace_sde.divergence.switching import GammaRegression
+from subspace_sde.divergence.switching import GammaRegression, _Crossing
 
 
 @given(seed=st.integers(0, 2**32 - 1), slope=st.floats(-60, 60), shape=st.sampled_from([0.5, 1.0, 4.0]))
@@ -55,3 +55,14 @@ def test_the_scatter_is_raised_by_its_own_standard_error(n):
         level, slope = np.asarray([1, at, at**2 / 2]), np.asarray([0, 1, at])
         assert fit.at(at).level_error == pytest.approx(math.sqrt(level @ covariance @ level), rel=1e-6)
         assert fit.at(at).slope_error == pytest.approx(math.sqrt(slope @ covariance @ slope), rel=1e-6)
+
+
+@pytest.mark.parametrize(("above", "known"), [(0.0, True), (0.05, True), (0.5, False)])
+def test_a_crossing_that_lies_outside_the_samples_has_no_standard_error(above, known):
+    crossing = _Crossing(1e-3, (0.0, 1.0), [0.4, 0.5], (2e-3, 5e-4))
+    places = np.asarray([u for u, n in crossing.round(0.002, 1000) for _ in range(40)])
+    # log D_F falls with slope −2 and is that much above the threshold in the middle: it is met `above / 2` behind it
+    crossing.fit(places, 1e-3 * np.exp(above - 2 * (places - 0.45)) * np.tile([0.9, 1.1], 60))
+    assert math.isfinite(crossing.stderr) == known
+    if known:
+        assert crossing.u == pytest.approx(0.45 + above / 2, abs=0.01)
