@@ -347,3 +347,8 @@ def test_two_samples_have_a_covariance_of_rank_1_and_one_has_none():
     np.testing.assert_allclose(accumulate(Covariance, x).gaussian().covariance, np.outer(gap, gap) / 4, atol=1e-14)
     with pytest.raises(ValueError, match="1 sample shows no covariance about its mean: give two at least"):
         accumulate(Covariance, x[:1]).gaussian()
+
+
+def test_single_numbers_have_no_power_spectrum():
+    with pytest.raises(ValueError, match="needs samples of at least one axis, these are single numbers"):
+        accumulate(PowerSpectrum, np.ones(5)).gaussian()
