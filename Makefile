@@ -4,6 +4,7 @@
 #   make test     all that CI runs
 #   make weights  train the demo's networks again (hours on a CPU, minutes on a GPU)
 #   make bench    the benchmarks behind the performance claims
+#   make mutants MODULE=subspace_sde/process.py    faults planted in a module or a room, and whether its tests see them
 
 PYTHON ?= python3
 VENV   := .venv
@@ -12,7 +13,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 
 SIDE   := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test lint types unit docs wheel weights bench clean
+.PHONY: demo test lint types unit docs wheel weights bench mutants clean
 
 demo: $(VENV)/images
 	$(BIN)/python -m examples.images run --data photos --weights examples/images/weights --out runs/demo
@@ -61,6 +62,11 @@ bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.sampling
 	$(BIN)/python -m benchmarks.likelihood
 
+MODULE ?= subspace_sde/process.py
+
+mutants: $(VENV)/mutants
+	nice -n 15 $(BIN)/python -m benchmarks.mutants $(MODULE)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -71,6 +77,10 @@ $(VENV)/images: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[dev]"
 	touch $@ $(VENV)/images
+
+$(VENV)/mutants: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[mutants]"
+	touch $@ $(VENV)/dev $(VENV)/images
 
 clean:
 	rm -rf $(VENV) build site runs

@@ -192,6 +192,27 @@ def test_mixed_sizes_are_cropped_to_one(folder, run):
     assert code == 0 and "2 images of 3×8×8" in text
 
 
+def test_every_option_is_handed_on(folder, run, monkeypatch):
+    found = {}
+
+    def loaded(source, size, **options):
+        found.update(options, source=source, size=size)
+
+    def analysed(images, names, **options):
+        found.update(options, names=names)
+        raise ValueError("seen")
+
+    monkeypatch.setattr("subspace_sde.images.load", loaded)
+    monkeypatch.setattr("subspace_sde.analysis.analyse_data.analyse", analysed)
+    options = {"--size": 9, "--threshold": 0.5, "--max-levels": 7, "--multiple-of": 5, "--price": 0.25}
+    given = [word for option in options.items() for word in option]
+    assert run("analyse", "there", *given, "--level", "db2:4", "--level", "lowpass:3", "--skip-bad")[0] == 1
+    assert found == {
+        "source": "there", "size": 9, "skip_bad": True, "names": ["db2:4", "lowpass:3"],
+        "threshold": 0.5, "max_levels": 7, "multiple_of": 5, "price": 0.25,
+    }  # fmt: skip
+
+
 def test_help():
     text = subprocess.run(
         [sys.executable, "-m", "subspace_sde", "analyse", "--help"], capture_output=True, text=True, check=True

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from subspace_sde.divergence.switching import GammaRegression
+from subspace_sde.divergence.switching import GammaRegression, _Crossing
 
 
 @given(seed=st.integers(0, 2**32 - 1), slope=st.floats(-60, 60), shape=st.sampled_from([0.5, 1.0, 4.0]))
@@ -40,3 +40,29 @@ def test_the_errors_of_the_regression_are_the_spread():
         z = [(getattr(f, name) - exact) / getattr(f, name + "_error") for f in fits]
         # the scatter is raised by its own standard error: √(kurtosis/n) is 6 %, so that errors are 3 % high or so
         assert abs(np.mean(z)) < 0.2 and 0.85 < np.std(z) < 1.06
+
+
+@pytest.mark.parametrize("n", [64, 800])
+def test_the_scatter_is_raised_by_its_own_standard_error(n):
+    rng, x = np.random.default_rng(1), np.repeat([-0.05, 0.0, 0.05], [n // 8, n - 2 * (n // 8), n // 8])
+    y = np.exp(-6 - 30 * x) * rng.gamma(1.5, 1 / 1.5, n)
+    fit = GammaRegression(x, y)
+    squares = (y / np.exp([fit.at(at).level for at in x]) - 1) ** 2 * n / (n - 3)
+    scatter = np.mean(squares) + np.std(squares) / math.sqrt(n)
+    design = np.stack([np.ones_like(x), x, x**2 / 2])
+    covariance = scatter * np.linalg.inv(design @ design.T)
+    for at in (-0.05, 0.01):
+        level, slope = np.asarray([1, at, at**2 / 2]), np.asarray([0, 1, at])
+        assert fit.at(at).level_error == pytest.approx(math.sqrt(level @ covariance @ level), rel=1e-6)
+        assert fit.at(at).slope_error == pytest.approx(math.sqrt(slope @ covariance @ slope), rel=1e-6)
+
+
+@pytest.mark.parametrize(("above", "known"), [(0.0, True), (0.05, True), (0.5, False)])
+def test_a_crossing_that_lies_outside_the_samples_has_no_standard_error(above, known):
+    crossing = _Crossing(1e-3, (0.0, 1.0), [0.4, 0.5], (2e-3, 5e-4))
+    places = np.asarray([u for u, n in crossing.round(0.002, 1000) for _ in range(40)])
+    # log D_F falls with slope −2 and is that much above the threshold in the middle: it is met `above / 2` behind it
+    crossing.fit(places, 1e-3 * np.exp(above - 2 * (places - 0.45)) * np.tile([0.9, 1.1], 60))
+    assert math.isfinite(crossing.stderr) == known
+    if known:
+        assert crossing.u == pytest.approx(0.45 + above / 2, abs=0.01)

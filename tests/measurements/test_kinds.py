@@ -23,10 +23,15 @@ def test_rows_are_orthonormal_where_gram_says_so(kind):
 def test_each_kind_computes_what_it_says():
     x = np.random.default_rng(2).standard_normal((2, *SHAPE))
     np.testing.assert_array_equal(KINDS["mask"].apply(x), x[..., SEEN == 1].reshape(2, -1))
-    np.testing.assert_allclose(KINDS["pooling"].apply(x), x.reshape(2, 3, 2, 2, 2, 3).mean((3, 5)))
+    for kind in ("pooling", "pooling, the last axis first"):
+        np.testing.assert_allclose(KINDS[kind].apply(x), x.reshape(2, 3, 2, 2, 2, 3).mean((3, 5)))
     blurred = convolve1d(convolve1d(x, [0.1, 0.6, 0.3], -1, mode="reflect"), [0.1, 0.6, 0.3], -2, mode="reflect")
     np.testing.assert_allclose(KINDS["blur"].apply(x), blurred, atol=1e-14)
-    np.testing.assert_allclose(KINDS["Gaussian blur"].apply(np.ones(SHAPE)), 1.0)
+    blurred = convolve1d(convolve1d(x, [0.1, 0.6, 0.3], -1, mode="reflect"), [0.1, 0.6, 0.3], 1, mode="reflect")
+    np.testing.assert_allclose(KINDS["blur of the channels"].apply(x), blurred, atol=1e-14)
+    weights = np.exp(-0.5 * (np.arange(-2, 3) / 0.8) ** 2)  # four standard deviations do not fit into six entries
+    blurred = convolve1d(x, weights / weights.sum(), -1, mode="reflect")
+    np.testing.assert_allclose(KINDS["Gaussian blur"].apply(x), blurred, atol=1e-14)
     grey = 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
     np.testing.assert_allclose(KINDS["grey"].apply(x), grey)
 

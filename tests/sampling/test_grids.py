@@ -126,3 +126,10 @@ def test_a_formula_for_the_grid_may_miss_its_ends_by_rounding():
     assert (found[0], found[-1]) == (80.0, 0.002) and np.array_equal(found[1:-1], own[1:-1])
     single = np.linspace(1, 1e-3, 11, dtype=np.float32)
     assert stage_times(process_of(VP(), []), single)[0][-1] == 1e-3
+
+
+@each_sde
+def test_two_times_are_one_step(sde):
+    assert AlongTimes([sde.T, sde.t_min], sde).times == (sde.T, sde.t_min)
+    (times,) = stage_times(process_of(sde, []), [sde.T, sde.t_min])
+    assert times.tolist() == [sde.T, sde.t_min]

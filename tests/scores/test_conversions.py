@@ -17,6 +17,7 @@ from subspace_sde.scores import (
     from_noise,
     from_v_prediction,
     from_velocity,
+    guided,
     precondition,
 )
 from subspace_sde.sdes.symbolic import derive
@@ -304,3 +305,23 @@ def test_scales_must_be_positive(scale, coordinate_scale):
 def test_a_time_for_another_batch_is_refused(array):
     with pytest.raises(ValueError, match=re.escape("t has shape (3,), but the batch of x is (2,)")):
         from_noise(lambda x, t: x, VE())(array(np.ones((2, *SHAPE))), array([0.1, 0.2, 0.3]))
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32", "float64"])
+def test_the_label_for_none_is_of_the_labels_dtype(dtype, weight, xp, array):
+    labels, seen = xp.asarray([1, 2], dtype=getattr(xp, dtype)), []
+
+    def score(x, t, condition):
+        seen.append((condition.dtype, [float(c) for c in condition]))
+        return x
+
+    guided(score, weight, 9)(array(np.ones((2, 3))), 0.5, labels)
+    assert seen == [(labels.dtype, [9, 9] if weight == 0 else [1, 2, 9, 9])]
+
+
+def test_times_outside_are_named(array):
+    score, x = from_noise(lambda x, t: x, VP()), array(np.ones((2, 3)))
+    for t, got in ((2.0, "2"), (array([2.0, 2.0]), "2"), (array([0.5, 2.0]), "values from 0.5 to 2")):
+        with pytest.raises(ValueError, match=rf"t must lie in \[0.001, 1\], the times of VP\(.*\), got {got}$"):
+            score(x, t)

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from subspace_sde import EDM, VE, VP, IsotropicSDE, LowPass, NestedSubspaces, RectifiedFlow, SubspaceSDE, SubVP, sample
+from subspace_sde.arrays import namespace
 from subspace_sde.likelihood import encode
 from subspace_sde.losses import denoising_score_matching, edm
+from subspace_sde.sdes.base import checked_time
 from subspace_sde.solvers import DDIM, DPMSolver, EulerMaruyama, Heun, ReverseDiffusion
 from subspace_sde.testing import check_sde
 
@@ -181,3 +183,12 @@ def test_the_loss_wants_a_time_for_every_element():
     for t, kind in ((0.5, TypeError), (np.asarray(0.5), ValueError)):
         with pytest.raises(kind, match=r"`t` takes an array|t must be an array with one time for every element"):
             denoising_score_matching(lambda x, t: -x, np.zeros((3, 2)), t, VE(), rng=0)
+
+
+def test_a_time_outside_that_cannot_be_read_becomes_nan(like, array, host, monkeypatch):
+    # as on a device; within rounding of an end it is inside
+    monkeypatch.setattr("subspace_sde.sdes.base.readable", lambda t: False)
+    eps = float(namespace(like).finfo(like.dtype).eps)
+    given = array([-0.1, -eps, 0.0, 0.3, 1.0, 1.0 + eps, 1.1])
+    np.testing.assert_array_equal(np.isnan(host(checked_time(given, VE()))), [1, 0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(host(checked_time(given, VE()))[1:-1], host(given)[1:-1])

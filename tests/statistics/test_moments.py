@@ -339,3 +339,16 @@ def test_reduce_across_processes(tmp_path):
                 "shapes, patches or subspaces on all of them"
             ] * 4
             assert found["own"] == pytest.approx(np.sum(x[..., 1:].var(axis=0)), rel=1e-12)
+
+
+def test_two_samples_have_a_covariance_of_rank_1_and_one_has_none():
+    x = np.random.default_rng(11).standard_normal((2, *SHAPE))
+    gap = (x[0] - x[1]).ravel()
+    np.testing.assert_allclose(accumulate(Covariance, x).gaussian().covariance, np.outer(gap, gap) / 4, atol=1e-14)
+    with pytest.raises(ValueError, match="1 sample shows no covariance about its mean: give two at least"):
+        accumulate(Covariance, x[:1]).gaussian()
+
+
+def test_single_numbers_have_no_power_spectrum():
+    with pytest.raises(ValueError, match="needs samples of at least one axis, these are single numbers"):
+        accumulate(PowerSpectrum, np.ones(5)).gaussian()

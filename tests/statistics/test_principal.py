@@ -165,3 +165,12 @@ def test_statistics_serve_as_data():
     np.testing.assert_array_equal(patch_pca(patches, 2, 3)._u.value, patch_pca(x, 2, 3)._u.value)
     with pytest.raises(ValueError, match=r"statistics of patches of \(2, 2\), not of \(2, 3\)"):
         patch_pca(patches, (2, 3), 3)
+
+
+def test_small_deviations_from_a_large_mean_are_directions_too():
+    # σ = 10⁻⁴ about 10⁶: far above the rounding of the data, 10⁻¹⁰, though σ² lies below that of the mean's square
+    rng = np.random.default_rng(12)
+    u = np.linalg.qr(rng.standard_normal((6, 2)))[0]
+    x = 1e6 + 1e-4 * rng.standard_normal((200, 2)) @ u.T
+    found = pca(x, 2).matrix()
+    np.testing.assert_allclose(found @ found.T, u @ u.T, atol=1e-5)
