@@ -16,7 +16,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
     So there is the old file or the new one, never half of it. Folders above it are made.
 
-    Raises OSError with one sentence where the file cannot be written: a full disk, a folder of that name.
+    Raises OSError with one sentence where the file cannot be written: a full disk, a folder or a device of that name.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -28,6 +28,8 @@ def whole(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is a pipe, a socket or a device, whose place no file may take: give another name")
     fresh = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

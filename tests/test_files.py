@@ -1,5 +1,7 @@
 """Files that are whole or not there; JSON that says everything once."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +63,14 @@ def test_a_folder_of_that_name_is_left_alone(writer, tmp_path):
         write(tmp_path / name)
     assert [file.name for file in (tmp_path / name).iterdir()] == ["kept"]
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="a pipe, a socket or a device"):
+        PLAN.save(pipe)
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
 
 
 def test_what_stops_the_writer_leaves_nothing(tmp_path):

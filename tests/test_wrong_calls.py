@@ -83,6 +83,12 @@ def kind_of(function, parameter):
         return typing.Any
 
 
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    """A string is a right name for a file, which is written there."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_the_right_call_is_taken(name):
     function, arguments = CALLS[name]

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Score, device, namespace
+from ..arrays import Score, device, is_floating, namespace
 from ..backend import backend_of
 from ..border import checked
 from ..process import SubspaceSDE
@@ -137,7 +137,8 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
     -------
     (len(weights), *shape), for `decode`.
 
-    Raises ValueError for two shapes, for latents that point opposite ways or are zero, and for weights not finite.
+    Raises ValueError for two shapes, for latents that are complex, zero or point opposite ways, and for weights not
+    finite.
 
     >>> import numpy as np
     >>> interpolate(np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0]), [0.0, 0.5, 1.0]).round(3) + 0.0
@@ -148,6 +149,8 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
     xp = namespace(a, b)
     if a.shape != b.shape:
         raise ValueError(f"two latents of one shape are needed, got {tuple(a.shape)} and {tuple(b.shape)}")
+    if not is_floating(a):
+        raise ValueError(f"latents hold real floating-point numbers, got {a.dtype}")
     lengths = [math.sqrt(float(xp.sum(v * v))) for v in (a, b)]
     if not min(lengths) > 0:
         raise ValueError("a latent that is zero has no direction: interpolate between others")

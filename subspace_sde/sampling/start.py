@@ -13,7 +13,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import device
+from ..arrays import check_unmasked, device
 from ..backend import Noise
 from ..border import checked
 from ..process import SubspaceSDE
@@ -46,6 +46,9 @@ class Start(Shown):
     x: Any
     level: int = 0
     t: float | None = None
+
+    def __post_init__(self) -> None:
+        check_unmasked(self.x)
 
     def plan(
         self, process: SubspaceSDE, grids: Sequence[Sequence[float]], num: int, like: Any

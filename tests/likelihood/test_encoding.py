@@ -159,6 +159,8 @@ def test_what_is_refused():
             function(process, [lambda y, t: y * math.nan] * 2, x, steps=4)
     with pytest.raises(ValueError, match=r"of one shape are needed, got \(2,\) and \(3,\)"):
         interpolate(np.ones(2), np.ones(3), [0.5])
+    with pytest.raises(ValueError, match="real floating-point numbers, got complex128"):
+        interpolate(np.ones(2) * 1j, np.ones(2) * 1j, [0.5])
     with pytest.raises(ValueError, match="point opposite ways"):
         interpolate(np.ones(2), -np.ones(2), [0.5])
     with pytest.raises(ValueError, match="has no direction"):

@@ -61,3 +61,8 @@ def test_a_first_step_is_left_out_where_it_is_but_rounding(beyond, first):
     start = Start(np.ones(3), t=0.5 + beyond)
     found = sample(process, [normal_score(SDE)], 2, steps=100, start=start, trajectory=True)
     assert [t for t, _, _ in found.trajectory[:2]] == [0.5 + beyond, pytest.approx(first, abs=1e-12)]
+
+
+def test_a_masked_start_is_refused():
+    with pytest.raises(TypeError, match="a masked array cannot be used"):
+        Start(np.ma.masked_greater(np.linspace(1, 2, 5), 1.5), t=0.3)
