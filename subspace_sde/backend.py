@@ -76,6 +76,8 @@ class Backend(Protocol):
 
 def library(x: Any) -> str:
     """The name of the library of the array `x`: ``numpy``, ``torch``, ..."""
+    if not array_api_compat.is_array_api_obj(x):
+        raise TypeError(f"expected an array (numpy, torch, ...), got {type(x).__name__}")
     name: str = array_api_compat.array_namespace(x).__name__
     return name.removeprefix("array_api_compat.").split(".")[0]
 

@@ -1,6 +1,7 @@
 """How objects show themselves, and which of them are equal."""
 
 import ast
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,14 @@ def test_what_holds_arrays_is_one_short_line(name):
     line = repr(RESULTS[name])
     assert line.startswith(name) and "\n" not in line and len(line) <= 220
     assert " object at 0x" not in line and "[[" not in line
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_holds_arrays_is_equal_to_itself_and_can_be_a_key(name):
+    one = RESULTS[name]
+    assert one == one and one in {one} and one != 3
+    if name in ("Samples", "Likelihood", "Start", "Analysis"):
+        assert replace(one) != one  # of arrays == is an array: these are themselves alone
 
 
 class Table(VE):

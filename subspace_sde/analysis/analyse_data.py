@@ -58,7 +58,7 @@ class Row(Shown):
     note: str = ""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Analysis(Shown):
     """What `analyse` found.
 

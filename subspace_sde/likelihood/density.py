@@ -42,7 +42,7 @@ _Numbers = np.ndarray[Any, Any]
 _Estimate = Callable[[Any, float], tuple[Any, Any]]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Likelihood(Shown):
     """What `log_likelihood` returns: numbers on the host, in float64.
 

@@ -27,7 +27,7 @@ class Differentiable(Protocol):
         """A ValueError where that Jacobian is not the score's, by differences of a part of sigma around (x, t)."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prepared(Shown):
     """A stage made ready: its score, its solver, and the method that does it, which may be another than was asked."""
 

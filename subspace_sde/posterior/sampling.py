@@ -27,7 +27,7 @@ from .pigdm import PiGDM
 from .view import View
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PosteriorSamples(Samples):
     """What `sample_posterior` returns: `Samples`, and how each stage ran.
 

@@ -27,7 +27,7 @@ from .watching import Checked, Guard, steps_of, warn_of_training
 _MOST_NUMBERS = 2**36
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples(Shown):
     """What `sample` returns.
 
@@ -49,7 +49,7 @@ class Samples(Shown):
     trajectory: list[tuple[float, int, Any]] = field(default_factory=list, repr=False)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step(Shown):
     """Where `sample` stands: what a callback is given.
 

@@ -21,7 +21,7 @@ from ..shown import Shown
 
 
 @checked
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Start(Shown):
     """Clean data to start from, for ``sample(..., start=...)``.
 

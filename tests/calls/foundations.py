@@ -10,6 +10,7 @@ from subspace_sde import (
     NestedSubspaces,
     Plan,
     SubspaceSDE,
+    backend,
     divergence,
     losses,
     oracles,
@@ -38,6 +39,7 @@ from tests.calls.objects import (
 )
 
 CALLS = {
+    "backend_of": (backend.backend_of, {"x": X}),
     # subspaces
     "Identity": (subspaces.Identity, {"ambient_shape": (4, 4)}),
     "Basis": (subspaces.Basis, {"matrix": Q, "ambient_shape": (4, 4), "shape": (4,)}),
