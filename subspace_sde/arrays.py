@@ -141,10 +141,12 @@ def is_integer(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
-def positive_integer(name: str, value: int) -> int:
-    """`value` as an int, or a ValueError where it is below 1."""
+def positive_integer(name: str, value: int, most: int | None = None) -> int:
+    """`value` as an int, or a ValueError where it is below 1, or above `most`: what would never end, say."""
     if value < 1:
         raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {value:,}")
     return operator.index(value)
 
 

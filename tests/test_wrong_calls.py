@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import subspace_sde
-from subspace_sde import border
+from subspace_sde import border, likelihood, posterior, solvers
 from tests.calls import foundations, uses
 from tests.calls.values import WRONG
 
@@ -110,6 +110,20 @@ def test_wrong_calls(name):
             if how == "taken":
                 assert border._is(value, kind), where
                 assert what not in ("nan", "inf") or (name, parameter) in TRUSTED, where
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: solvers.Langevin(10**30),
+        lambda: posterior.RePaint(resamplings=10**30),
+        lambda: likelihood.Hutchinson(probes=10**30),
+        lambda: likelihood.Bins(repeats=10**30),
+    ],
+)
+def test_what_would_run_for_ever_is_not_made(make):
+    with pytest.raises(ValueError, match=r"at most 1,000,000.* got 1,000,000"):
+        make()
 
 
 def test_everything_public_is_called():

@@ -33,7 +33,7 @@ class Bins(Shown):
     """
 
     def __init__(self, count: int = 256, low: float = 0.0, high: float = 1.0, repeats: int = 1) -> None:
-        self.count, self.repeats = positive_integer("count", count), positive_integer("repeats", repeats)
+        self.count, self.repeats = positive_integer("count", count), positive_integer("repeats", repeats, 10**6)
         if count < 2:
             raise ValueError(f"images need at least two bins, got {count}")
         if not (math.isfinite(low) and math.isfinite(high) and low < high):

@@ -101,7 +101,7 @@ class Hutchinson(Shown):
     """
 
     def __init__(self, probes: int = 1, distribution: Callable[[Any], Any] = rademacher) -> None:
-        self.draws = positive_integer("probes", probes)
+        self.draws = positive_integer("probes", probes, 10**6)
         self.distribution = distribution
 
     def _shown(self) -> Iterable[tuple[str, Any]]:

@@ -69,9 +69,7 @@ def seconds(
     >>> cost(LowPass((64,), 16, axes=(-1,))) > 0
     True
     """
-
-    if positive_integer("repeats", repeats) > 10**6:
-        raise ValueError(f"repeats must be at most a million, got {repeats:,}")
+    positive_integer("repeats", repeats, 10**6)
     positive_integer("num", num)
     _check_finite(t)
 

@@ -32,7 +32,10 @@ class RePaint(Replacement):
         self, resamplings: int = 10, jump: int = 10, otherwise: Method | None = None, least: float = 0.5
     ) -> None:
         super().__init__(otherwise, least)
-        self.resamplings, self.jump = positive_integer("resamplings", resamplings), positive_integer("jump", jump)
+        self.resamplings, self.jump = (
+            positive_integer("resamplings", resamplings, 10**6),
+            positive_integer("jump", jump),
+        )
 
     def _replacing(self, solver: Solver, determined: Determined) -> Solver:
         return Replacing(solver, determined, self.resamplings, self.jump)

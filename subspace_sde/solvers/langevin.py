@@ -35,6 +35,8 @@ class Langevin(Shown):
     def __init__(self, steps: int = 1, snr: float = 0.16, complement_only: bool = True) -> None:
         if steps < 0 or not 0 < snr < math.inf:
             raise ValueError(f"Langevin steps need an integer steps >= 0 and snr > 0, got {steps} and {snr}")
+        if steps > 10**6:
+            raise ValueError(f"Langevin takes at most 1,000,000 steps at a time, got {steps:,}")
         self.steps, self.snr = int(steps), float(snr)
         self.complement_only = bool(complement_only)
 
