@@ -25,6 +25,7 @@ from .backend import RNG, Constant, Noise, backend_of, host
 from .border import checked
 from .sdes import IsotropicSDE
 from .sdes.base import check_inside, checked_time
+from .shown import few
 from .statistics.complement import ComplementMoments, combined_variance, complement_moments
 from .subspaces import NestedSubspaces, Subspace
 
@@ -327,5 +328,6 @@ class SubspaceSDE:
         return xp.reshape(xp.take(xp.concat(parts, axis=0), back, axis=0), x.shape)
 
     def __repr__(self) -> str:
-        plan = ", ".join(f"t_{k} = {t:.3f}" for k, t in enumerate(self.times, start=1)) or "the full space alone"
+        jumps = few([f"t_{k} = {t:.3f}" for k, t in enumerate(self.times, start=1)])
+        plan = ", ".join(jumps) or "the full space alone"
         return f"SubspaceSDE({self.sde!r}, {self.subspaces!r}, {plan})"

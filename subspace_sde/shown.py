@@ -43,6 +43,15 @@ def _sequence(value: tuple[Any, ...] | list[Any]) -> str:
     return f"{left}{', '.join(map(brief, value))}{',' if left == '(' and len(value) == 1 else ''}{right}"
 
 
+def few(names: list[str]) -> list[str]:
+    """The first and last of many names.
+
+    >>> few(["a", "b", "c"]), few(list("abcdefgh"))
+    (['a', 'b', 'c'], ['a', '…', 'h'])
+    """
+    return names if len(names) <= _FEW else [names[0], "…", names[-1]]
+
+
 class Shown:
     """Shows itself as the call that made it, without the arguments that are the default.
 

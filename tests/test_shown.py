@@ -112,6 +112,14 @@ def test_what_holds_arrays_is_equal_to_itself_and_can_be_a_key(name):
         assert replace(one) != one  # of arrays == is an array: these are themselves alone
 
 
+def test_many_levels_are_one_short_line():
+    levels = NestedSubspaces([LowPass((n,), n - 1, axes=-1) for n in range(64, 24, -1)])
+    assert repr(levels) == "NestedSubspaces((64,) ⊃ … ⊃ (24,))"
+    assert repr(SubspaceSDE(VE(), levels, list(np.linspace(0.1, 0.9, 40)), [1.0] * 40)).endswith(
+        "t_1 = 0.100, …, t_40 = 0.900)"
+    )
+
+
 class Table(VE):
     """A user's own, with an array among its attributes."""
 

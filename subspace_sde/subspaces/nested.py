@@ -8,6 +8,7 @@ from operator import matmul
 from typing import Any, overload
 
 from ..border import checked
+from ..shown import few
 from ..specification import Specified, register
 from .base import Identity, Subspace
 
@@ -87,4 +88,4 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
         return iter(self._levels)
 
     def __repr__(self) -> str:
-        return f"NestedSubspaces({' ⊃ '.join(str(level.shape) for level in self)})"
+        return f"NestedSubspaces({' ⊃ '.join(few([str(level.shape) for level in self]))})"
