@@ -22,7 +22,7 @@ class DPS(Guidance):
     too close to y and to each other. It is also stiff: explicit steps Δt are stable only where g²(t) Δt is of the order
     of σ_y² or less, and blow up otherwise (at σ_y = 0.05 beside data of 0.7, 1000 even steps of VE do). Chung et al.
     have step sizes ζ/‖y − A D‖ in place of 1/σ_y², a matter of tuning; `weight` scales the true ones. A sample whose
-    residual grows ten-thousandfold has left that range: its score becomes NaN, so that `sample_posterior` refuses it
+    residual grows thirtyfold has left that range: its score becomes NaN, so that `sample_posterior` refuses it
     with level, time and step.
 
     Raises ValueError for an observation without noise: it divides by σ_y².
@@ -58,5 +58,5 @@ class _Bounded:
         found = self._likelihood.pull(clean, variance, rows)
         size = xp.sqrt(xp.sum(found * found, axis=tuple(range(1, found.ndim)), keepdims=True))
         if self._bound is None:
-            self._bound = 1e4 * (size + self._least)
+            self._bound = 30 * (size + self._least)
         return xp.where(size <= self._bound, found, xp.nan)

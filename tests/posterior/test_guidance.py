@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from subspace_sde import VE, VP
+from subspace_sde import VE, VP, NestedSubspaces, SubspaceSDE
 from subspace_sde.backend import Noise, backend_of
-from subspace_sde.measurements import Mask
-from subspace_sde.posterior import DPS, Observation, PiGDM, View
+from subspace_sde.measurements import Mask, Pooling
+from subspace_sde.oracles import Gaussian
+from subspace_sde.posterior import DPS, Observation, PiGDM, View, sample_posterior
 from subspace_sde.sampling.solver_law import _UnitDraws
 from subspace_sde.sampling.watching import Checked
 from subspace_sde.solvers import Heun
@@ -229,3 +230,16 @@ def test_torch_differentiates_any_score(torch_like):
             found.append(backend_of(kind).to_numpy(guided(backend_of(kind).from_numpy(x, kind), process.ends(k)[1])))
             assert checked.calls == 1  # the derivative goes back through the same evaluation
         np.testing.assert_allclose(found[1], found[0], rtol=0, atol=3e4 * eps)
+
+
+@pytest.mark.parametrize(("weight", "steps"), [(1.0, 20), (3.0, 50)])
+def test_dps_with_steps_too_large_is_refused_before_it_looks_finite(weight, steps):
+    # explicit steps are unstable there, and end at |x| = 200 for N(0, I) data if nobody looks
+    shape, sde = (4, 4), VE()
+    process = SubspaceSDE(sde, NestedSubspaces([], ambient_shape=shape), [], [])
+    law, pooling = Gaussian(np.zeros(shape), np.eye(16)), Pooling(shape, 2)
+    observation = Observation(pooling, pooling.apply(law.sample(1, rng=3)[0]), 0.1)
+    with pytest.raises(ValueError, match=r"the state is not finite .* or the steps are too large"):
+        sample_posterior(process, [law.score(sde)], observation, 8, DPS(weight), steps=steps, rng=1)
+    x = sample_posterior(process, [law.score(sde)], observation, 8, DPS(weight), steps=200, rng=1).x
+    assert np.max(np.abs(x)) < 4 and np.mean(np.abs(pooling.apply(x) - observation.y)) < 0.1
