@@ -21,8 +21,8 @@ class IsotropicSDE(Specified, ABC):
 
     The curves take a float or an array; a subclass writes them with `exp`, `log`, ... of `subspace_sde.arrays`, so
     that they take a sympy symbol too (`subspace_sde.sdes.symbolic`). They know nothing of images or subspaces:
-    isotropy is why the same curves serve every level (eq. 8). As formulas they go on beyond [t_min, T]; whatever takes a
-    time from a user, `log_snr` and all that a `SubspaceSDE` or a loss does, refuses one that lies outside.
+    isotropy is why the same curves serve every level (eq. 8). As formulas they go on beyond [t_min, T]; whatever takes
+    a time from a user, `log_snr` and all that a `SubspaceSDE` or a loss does, refuses one that lies outside.
     """
 
     @checked
