@@ -12,7 +12,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from ..arrays import batches, namespace, sizes
 from ..backend import backend_of, host, seed_of
@@ -133,6 +132,8 @@ class _Mean(Moments):
 
 def _leading(moments: Covariance, n_components: int, center: bool, quick: bool = False) -> np.ndarray[Any, Any]:
     """The n leading eigenvectors (d, n) of what was accumulated."""
+    from scipy.linalg import eigh
+
     d, n = moments.mean.size, _count(n_components)
     _check_determined(n, d, moments.count, center)
     solve = partial(
