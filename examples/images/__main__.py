@@ -35,7 +35,9 @@ from .options import (
     Steps,
     Threshold,
     Weights,
-    named_levels,
+    analysed,
+    named,
+    planned,
     read_images,
     trained,
     width,
@@ -74,9 +76,10 @@ def analyse(
     from subspace_sde.analysis.report import show
 
     from .analysis import analyse as compare
+    from .plans import levels_of
 
     images = read_images(data, size)
-    show(compare(images, named_levels(level, images), threshold, out), console)
+    show(compare(images, levels_of(named(level, images) or {}), threshold, out), console)
 
 
 @app.command()
@@ -96,21 +99,36 @@ def train(
         bool, typer.Option(help="Also write the finished levels in half precision, under OUT/half.")
     ] = False,
     seed: Seed = 0,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One network for all the levels, with the times that `analyse` found.")
+    ] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="The file of a full level, from whose weights a shared network starts.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Train the network of each level; stopped, it goes on where it was.
+    """Train the network of each level, or one for all of them; stopped, it goes on where it was.
 
-    On several GPUs: accelerate launch -m examples.images train ...
+    Without --level the levels are those of the plan that `analyse` recommends in this folder; with --shared, of all
+    the plans that it printed. On several GPUs: accelerate launch -m examples.images train ...
     """
-    from .training import Recipe, train_named
+    from .plans import levels_of
+    from .training import Recipe, train_named, train_shared
 
+    if start and not shared:
+        raise ValueError("--start gives a shared network its first weights: it goes with --shared")
     images = read_images(data, size)
     recipe = Recipe(
         steps=steps, minutes=minutes, batch=batch, channels=width(channels), layers=layers,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
-    for name in named_levels(level, images):
-        show_training(train_named(name, images, recipe, out, data, device, half))
+    plans = planned(level, images, out, every=shared)
+    if shared:
+        found = analysed(images, out)
+        show_training(train_shared(plans, found, images, recipe, out, data, device, half, start))
+    else:
+        for name in levels_of(plans):
+            show_training(train_named(name, images, recipe, out, data, device, half))
 
 
 @app.command()
@@ -129,12 +147,14 @@ def divergence(
     """Measure D_F (eq. 14) of every subspace with the full network, and read the switch times off at a threshold."""
     from .devices import pick_device
     from .divergences import measure_divergence, plot_divergence
-    from .levels import load_levels
+    from .levels import SHARED, load_levels
+    from .plans import levels_of
 
-    images, place = read_images(data, size), pick_device(device)
-    full = load_levels(weights or out, ["full"], images.shape, place)["full"]
+    images, place, folder = read_images(data, size), pick_device(device), weights or out
+    plans = planned(level, images, out, every=(folder / SHARED).exists())
+    full = load_levels(folder, ["full"], images.shape, place)["full"]
     found = measure_divergence(
-        images, full, named_levels(level, images), threshold, out, count=count, minutes=minutes, seed=seed, device=place
+        images, full, levels_of(plans), threshold, out, count=count, minutes=minutes, seed=seed, device=place
     )
     plot_divergence(found, out / "divergence.png")
     show_divergence(found)
@@ -157,8 +177,8 @@ def sample(
     """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found."""
     from .sampling import SolverName, draw
 
-    images, models, measured, place = trained(data, out, weights, level, size, device)
-    show_samples(draw(images, models, measured, out, num, steps, SolverName(solver), minutes, seed, place))
+    *found, place = trained(data, out, weights, level, size, device)
+    show_samples(draw(*found, out, num, steps, SolverName(solver), minutes, seed, place))
 
 
 @app.command()
@@ -172,11 +192,13 @@ def report(
 ) -> None:
     """Write OUT/report.html: the pictures, what was saved, and how far the samples are from held-out images."""
     from .devices import pick_device
-    from .levels import load_levels
+    from .levels import SHARED, load_levels
+    from .plans import levels_of
     from .report import write_report
 
-    images = read_images(data, size)
-    models = load_levels(weights or out, named_levels(level, images), images.shape, pick_device("cpu"))
+    images, folder = read_images(data, size), weights or out
+    plans = planned(level, images, out, every=(folder / SHARED).exists())
+    models = load_levels(folder, levels_of(plans), images.shape, pick_device("cpu"))
     console.print(f"report: {write_report(images, models, out, seed)}")
 
 
@@ -187,7 +209,12 @@ def run(
     weights: Annotated[Path | None, typer.Option(help="Trained levels to use instead of training.")] = None,
     level: Levels = None,
     size: Size = None,
-    train_minutes: Annotated[float, typer.Option(help="Training in all; the full network gets half of it.")] = 60.0,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Train a network for each level, not one for all.")
+    ] = False,
+    train_minutes: Annotated[
+        float, typer.Option(help="Training in all; of separate networks the full one gets half.")
+    ] = 60.0,
     divergence_minutes: Annotated[float, typer.Option(help="Measuring D_F, at most.")] = 5.0,
     sample_minutes: Annotated[float, typer.Option(help="Sampling, at most.")] = 15.0,
     steps: Annotated[int, typer.Option(help="Training steps of each level, at most.")] = 100_000,
@@ -204,7 +231,11 @@ def run(
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
-    """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped."""
+    """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped.
+
+    Without --level it follows the plans that `analyse` finds, with at most one further level, two and three, and trains
+    one network for all of them; with --separate it follows the one that `analyse` recommends.
+    """
     from .chain import run_chain
     from .sampling import SolverName
     from .training import Recipe
@@ -215,7 +246,7 @@ def run(
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     run_chain(
-        images, named_levels(level, images), out, data, recipe, weights, threshold=threshold, count=count,
+        images, named(level, images), out, data, recipe, weights, separate, threshold=threshold, count=count,
         divergence_minutes=divergence_minutes, num=num, steps=sample_steps, solver=method,
         sample_minutes=sample_minutes, seed=seed, device=device,
     )  # fmt: skip
@@ -243,8 +274,8 @@ def likelihood(
     """
     from .likelihoods import measure_likelihood
 
-    images, models, measured, place = trained(data, out, weights, level, size, device)
-    show_likelihood(measure_likelihood(images, models, measured, out, num, steps, probes, seed, place))
+    *found, place = trained(data, out, weights, level, size, device)
+    show_likelihood(measure_likelihood(*found, out, num, steps, probes, seed, place))
 
 
 @app.command(rich_help_panel=HELD_OUT)
@@ -269,11 +300,9 @@ def inpaint(
     """
     from .posteriors import half, restore, scattered
 
-    images, models, measured, place = trained(data, out, weights, level, size, device)
-    losses = {"inpaint-half": half(images.shape), "inpaint-random": scattered(images.shape, seen, seed)}
-    show_restored(
-        restore(images, models, measured, losses, out, "inpaint", num, samples, steps, method, noise, seed, place)
-    )
+    *found, place = trained(data, out, weights, level, size, device)
+    losses = {"inpaint-half": half(found[0].shape), "inpaint-random": scattered(found[0].shape, seen, seed)}
+    show_restored(restore(*found, losses, out, "inpaint", num, samples, steps, method, noise, seed, place))
 
 
 @app.command(rich_help_panel=HELD_OUT)
@@ -297,11 +326,9 @@ def colourise(
     """
     from .posteriors import grey, restore
 
-    images, models, measured, place = trained(data, out, weights, level, size, device)
-    losses = {"colourise": grey(images.shape)}
-    show_restored(
-        restore(images, models, measured, losses, out, "colourise", num, samples, steps, method, noise, seed, place)
-    )
+    *found, place = trained(data, out, weights, level, size, device)
+    losses = {"colourise": grey(found[0].shape)}
+    show_restored(restore(*found, losses, out, "colourise", num, samples, steps, method, noise, seed, place))
 
 
 @app.command(rich_help_panel=HELD_OUT)
@@ -326,11 +353,9 @@ def upscale(
     """
     from .posteriors import restore, small
 
-    images, models, measured, place = trained(data, out, weights, level, size, device)
-    losses = {"upscale": small(images.shape, factor)}
-    show_restored(
-        restore(images, models, measured, losses, out, "upscale", num, samples, steps, method, noise, seed, place)
-    )
+    *found, place = trained(data, out, weights, level, size, device)
+    losses = {"upscale": small(found[0].shape, factor)}
+    show_restored(restore(*found, losses, out, "upscale", num, samples, steps, method, noise, seed, place))
 
 
 @app.command(rich_help_panel=HELD_OUT)
@@ -352,8 +377,8 @@ def interpolate(
     """
     from .interpolations import interpolate_pairs
 
-    images, models, measured, place = trained(data, out, weights, level, size, device)
-    show_interpolation(interpolate_pairs(images, models, measured, out, pairs, points, steps, seed, place))
+    *found, place = trained(data, out, weights, level, size, device)
+    show_interpolation(interpolate_pairs(*found, out, pairs, points, steps, seed, place))
     console.print(f"strips: {out / 'interpolate.png'}")
 
 

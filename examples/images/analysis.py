@@ -14,10 +14,15 @@ from .levels import SDE
 from .results import fingerprint, found_again
 
 
-def analyse(images: Images, levels: Sequence[str], threshold: float, out: Path) -> dict[str, Any]:
-    """What `subspace_sde.analysis` finds without a network, these levels among its rows, and its pictures."""
-    inputs = {"data": fingerprint(images), "levels": list(levels), "threshold": threshold}
+def analyse(images: Images, levels: Sequence[str], threshold: float, out: Path, multiple_of: int = 4) -> dict[str, Any]:
+    """What `subspace_sde.analysis` finds without a network, these levels among its rows, and its pictures.
+
+    The plans have images whose edges are multiples of `multiple_of`, as the networks need.
+    """
+    inputs = {
+        "data": fingerprint(images), "levels": list(levels), "threshold": threshold, "multiple of": multiple_of,
+    }  # fmt: skip
     if (before := found_again(out / "analysis.json", inputs)) is not None:
         return dict(before)
-    found = library.analyse(images, levels, SDE, threshold)
+    found = library.analyse(images, levels, SDE, threshold, multiple_of=multiple_of)
     return write(found, images, out, inputs=inputs, train=len(images.train), held_out=len(images.held_out))

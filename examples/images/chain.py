@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +13,22 @@ from subspace_sde.images import Images
 from .analysis import analyse
 from .devices import pick_device
 from .divergences import measure_divergence, plot_divergence
-from .levels import load_levels, unet
+from .levels import SHARED, check_kind, check_sizes, load_levels
+from .plans import levels_of, recommended
 from .report import write_report
 from .sampling import SolverName, draw
 from .tables import console, show_divergence, show_samples, show_training
-from .training import Recipe, train_named
+from .training import Recipe, train_named, train_shared
 
 
 def run_chain(
     images: Images,
-    levels: Sequence[str],
+    plans: Mapping[str, Sequence[str]] | None,
     out: Path,
     data_name: str,
     recipe: Recipe,
     weights: Path | None,
+    separate: bool,
     threshold: float,
     count: int,
     divergence_minutes: float,
@@ -39,19 +41,29 @@ def run_chain(
 ) -> None:
     """Analyse, train, measure D_F, sample and report, with a table after each; what is done already is found again.
 
-    The full network has half of the recipe's minutes, the others have equal shares of the rest. With trained levels in
-    the folder `weights` there is no training.
+    Without plans, those that `analyse` finds are followed: the recommended one with separate networks, every one with
+    one network for all levels. Of separate networks the full one has half of the recipe's minutes, the others have
+    equal shares of the rest. With trained levels in the folder `weights` there is no training.
     """
     place = pick_device(device)
-    shares = {name: 0.5 if name == "full" else 0.5 / max(1, len(levels) - 1) for name in levels}
-    recipes = {name: replace(recipe, minutes=recipe.minutes * share) for name, share in shares.items()}
+    halvings = len(recipe.channels) - 1
     if weights is None:
-        for name in levels:  # networks that cannot be built are refused before any work
-            unet(subspace_named(name, images.shape).shape, recipe.channels, 1)
-    show(analyse(images, levels, threshold, out), console)
-    if weights is None:
+        check_kind(out, shared=not separate)
+        for subspace in {subspace_named(name, images.shape) for name in levels_of(plans or {})}:
+            check_sizes(subspace, halvings)  # networks that cannot be built are refused before any work
+    else:
+        separate = not (weights / SHARED).exists()
+    analysis = analyse(images, levels_of(plans or {}), threshold, out, 2**halvings)
+    show(analysis, console)
+    plans = plans or recommended(analysis, every=not separate)
+    levels = levels_of(plans)
+    if weights is None and separate:
+        shares = {name: 0.5 if name == "full" else 0.5 / (len(levels) - 1) for name in levels}
         for name in levels:
-            show_training(train_named(name, images, recipes[name], out, data_name, device))
+            minutes = recipe.minutes * shares[name]
+            show_training(train_named(name, images, replace(recipe, minutes=minutes), out, data_name, device))
+    elif weights is None:
+        show_training(train_shared(plans, analysis, images, recipe, out, data_name, device))
     models = load_levels(weights or out, levels, images.shape, place)
     measured = measure_divergence(
         images, models["full"], levels, threshold, out, count=count, minutes=divergence_minutes, seed=seed,
@@ -59,5 +71,5 @@ def run_chain(
     )  # fmt: skip
     plot_divergence(measured, out / "divergence.png")
     show_divergence(measured)
-    show_samples(draw(images, models, measured, out, num, steps, solver, sample_minutes, seed, place))
+    show_samples(draw(images, models, plans, measured, out, num, steps, solver, sample_minutes, seed, place))
     console.print(f"report: {write_report(images, models, out, seed)}")

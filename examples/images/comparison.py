@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from subspace_sde.arrays import Score
 from subspace_sde.images import Images
 
 from .levels import Level
-from .plans import build_process, plans_of, usable
+from .plans import build_process, usable
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,16 @@ class Way:
     @property
     def settings(self) -> list[Any]:
         """What it was made from."""
-        digests = [level.digest for level in self.models]
-        return [digests, self.process.times, self.process.complement_variances, self.full]
+        networks = [[level.name, level.digest] for level in self.models]
+        return [networks, self.process.times, self.process.complement_variances, self.full]
 
 
-def ways(images: Images, models: dict[str, Level], divergence: dict[str, Any]) -> dict[str, Way]:
+def ways(
+    images: Images, models: dict[str, Level], plans: Mapping[str, Sequence[str]], divergence: dict[str, Any]
+) -> dict[str, Way]:
     """``full model``, and every plan whose levels meet the threshold ``staged`` and by ``eq. 11``."""
-    found = {}
-    for plan, names in plans_of(list(models)).items():
+    found: dict[str, Way] = {}
+    for plan, names in plans.items():
         levels = usable(names, divergence, models["full"].sde)
         if not levels and plan != "full":
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from .strips import save_strips
 def interpolate_pairs(
     images: Images,
     models: dict[str, Level],
+    plans: Mapping[str, Sequence[str]],
     divergence: dict[str, Any],
     out: Path,
     pairs: int = 3,
@@ -45,7 +47,7 @@ def interpolate_pairs(
     device = torch.device("cpu") if device is None else device
     chosen = np.random.default_rng(seed).permutation(len(images.held_out))[: 2 * pairs]
     photographs = to_unit(images.held_out[chosen])
-    found = {name: way for name, way in ways(images, models, divergence).items() if not way.full}
+    found = {name: way for name, way in ways(images, models, plans, divergence).items() if not way.full}
     settings = {
         "stage": "interpolate", "data": fingerprint(images), "images": chosen.tolist(), "points": points,
         "steps": steps, "machine": machine(device),

@@ -1,7 +1,7 @@
 """One level of an image model: its subspace, its network, its score, and the file that holds them.
 
 A level is trained on ``subspace.restrict(x0)`` under the same SDE as every other (eq. 8), so a level file is complete
-in itself and any two levels of one data set can be put into one plan.
+in itself and any two levels of one data set can be put into one plan. A shared network has one file for all its levels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from subspace_sde import VE, IsotropicSDE, Subspace
+from subspace_sde import VE, Identity, IsotropicSDE, Subspace
 from subspace_sde.analysis import subspace_named
 from subspace_sde.arrays import Score, positive_integer, sizes
 from subspace_sde.border import checked
 from subspace_sde.files import parse_json, whole
-from subspace_sde.scores import from_denoiser, precondition
+from subspace_sde.scores import at_level, from_denoiser, precondition
 from subspace_sde.specification import build, specify
 
+SHARED = "shared.safetensors"
+"""The file of a network that is every level's."""
 FORMAT, VERSION = "subspace_sde level", 1  # of the files that training writes, its state too
 SDE: IsotropicSDE = VE(0.01, 50.0)
 """That which every level is trained under."""
@@ -47,6 +49,30 @@ def check_version(path: Path, version: Any, mend: str) -> None:
     raise ValueError(f"{path} has version {version} of its format, and version {VERSION} is read here: {mend}")
 
 
+def check_kind(folder: Path, shared: bool) -> None:
+    """A ValueError where a folder already holds networks of the other kind: a shared one, or a network for each level.
+
+    What belongs to which could not be told any more.
+    """
+    if shared and (folder / file_name("full")).exists():
+        raise ValueError(f"{folder} holds a network for each level: give the shared one another --out")
+    if not shared and (folder / SHARED).exists():
+        raise ValueError(f"{folder} holds a network for all levels: give a network for each another --out")
+
+
+def check_sizes(subspace: Subspace, halvings: int) -> None:
+    """A ValueError for images that a U-Net cannot halve so often; it says what it can."""
+    _, *edges = subspace.shape
+    whole, full = 2**halvings, subspace.ambient_shape[1:]
+    if any(n % whole for n in edges):
+        fit = [n for n in range(whole, min(full), whole) if all(n * e % (min(full) * whole) == 0 for e in full)]
+        raise ValueError(
+            f"images of {edges[0]} x {edges[1]} cannot be halved {halvings} times: choose a size divisible by {whole}"
+            + (f" (lowpass of {', '.join(map(str, fit))})" if fit and subspace.dim < subspace.ambient_dim else "")
+            + ", or fewer channels"
+        )
+
+
 def unet(shape: tuple[int, ...], channels: tuple[int, ...], layers: int) -> torch.nn.Module:
     """A diffusers U-Net for images of `shape`, with attention at its coarsest resolution.
 
@@ -55,11 +81,7 @@ def unet(shape: tuple[int, ...], channels: tuple[int, ...], layers: int) -> torc
     from diffusers import UNet2DModel  # seconds to import, and not every command needs a network
 
     halvings = len(channels) - 1
-    if any(n % 2**halvings for n in shape[1:]):
-        raise ValueError(
-            f"images of {shape[1]} x {shape[2]} cannot be halved {halvings} times: choose a size divisible by "
-            f"{2**halvings}, or fewer channels"
-        )
+    check_sizes(Identity(shape), halvings)
     network: torch.nn.Module = UNet2DModel(  # type: ignore[no-untyped-call, assignment]
         sample_size=shape[1:],
         in_channels=shape[0],
@@ -87,6 +109,7 @@ class Level:
     channels, layers: the U-Net's width at each resolution, and its blocks at each.
     recipe: how it was trained, for people to read.
     digest: of the file it came from, to know it again.
+    shared: the levels that the network was trained for, ``full`` first; none where it has one level of its own.
     """
 
     name: str
@@ -99,6 +122,7 @@ class Level:
     network: torch.nn.Module
     recipe: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
+    shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("mean", self.mean), ("sigma_data", self.sigma_data)):
@@ -109,17 +133,30 @@ class Level:
         self.channels, self.layers = sizes("channels", self.channels), positive_integer("layers", self.layers)
         if self.subspace != subspace_named(self.name, self.subspace.ambient_shape):
             raise ValueError(f"{self.name} is another subspace than {self.subspace!r}")
+        self.shared = tuple(expect("shared", self.shared, (list, tuple), "['full', 'lowpass:20']"))
+        if self.shared and (self.shared[0] != "full" or self.name not in self.shared):
+            raise ValueError(f"{self.name} is none of the levels of its network, {', '.join(map(str, self.shared))}")
+
+    def at(self, name: str) -> Level:
+        """Another level of a shared network; a ValueError for one that it was not trained for."""
+        if name not in self.shared:
+            raise ValueError(
+                f"the shared network was trained for {', '.join(self.shared)}, not for {name}: train it for that too "
+                f"(train --shared --level {name} ...), in another --out"
+            )
+        return replace(self, name=name, subspace=subspace_named(name, self.subspace.ambient_shape))
 
     @property
     def score(self) -> Score:
-        """s_k(x, t), with x of shape (batch, *subspace.shape)."""
+        """s_k(x, t), with x of shape (batch, *subspace.shape); of a shared network, wherever it knows σ(t)/c."""
 
         def raw(inputs: Any, c_noise: Any) -> Any:
             noise = torch.as_tensor(c_noise, dtype=inputs.dtype, device=inputs.device)
             # the U-Net's sinusoids are made for step numbers: 100 c_noise spans about as much
             return self.network(inputs, 100 * noise.expand(inputs.shape[0])).sample.to(inputs.dtype)
 
-        return from_denoiser(precondition(raw, self.sde, self.sigma_data, self.mean), self.sde)
+        score = from_denoiser(precondition(raw, self.sde, self.sigma_data, self.mean), self.sde)
+        return at_level(score, self.sde, self.subspace) if self.shared and self.name != "full" else score
 
     def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write the level as safetensors, whole or not at all: an older file stays until the new one is complete."""
@@ -133,6 +170,7 @@ class Level:
             "layers": self.layers,
             "data_range": [0.0, 1.0],
             "recipe": self.recipe,
+            "shared": self.shared,
         }
         tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in self.network.state_dict().items()}
         metadata = {"format": FORMAT, "version": str(VERSION), "level": json.dumps(about)}
@@ -182,8 +220,15 @@ class Level:
 def load_levels(
     folder: Path, names: Sequence[str], shape: tuple[int, int, int], device: torch.device
 ) -> dict[str, Level]:
-    """The named levels in a folder of weights; a ValueError for one of another image shape, subspace or SDE."""
-    models = {n: Level.load(folder / file_name(n), device) for n in names}
+    """The named levels in a folder of weights, of its shared network where it has one, or of a network each.
+
+    Raises ValueError for one of another image shape, subspace or SDE, or one that the shared network does not have.
+    """
+    if (folder / SHARED).exists():
+        one = Level.load(folder / SHARED, device)
+        models = {n: one.at(n) for n in names}
+    else:
+        models = {n: Level.load(folder / file_name(n), device) for n in names}
     for name, level in models.items():
         if level.subspace.ambient_shape != tuple(shape):
             raise ValueError(

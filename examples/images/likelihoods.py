@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ CHUNK = 8
 def measure_likelihood(
     images: Images,
     models: dict[str, Level],
+    plans: Mapping[str, Sequence[str]],
     divergence: dict[str, Any],
     out: Path,
     num: int = 16,
@@ -45,7 +47,7 @@ def measure_likelihood(
     device = torch.device("cpu") if device is None else device
     held_out = images.held_out[:num]
     chunk = CHUNK if device.type == "cpu" else 256
-    found = ways(images, models, divergence)
+    found = ways(images, models, plans, divergence)
     settings = {
         "stage": "likelihood", "data": fingerprint(images), "num": len(held_out), "steps": steps, "probes": probes,
         "seed": seed, "chunk": chunk, "machine": machine(device),

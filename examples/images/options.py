@@ -65,20 +65,38 @@ def read_images(data: str, size: int | None) -> Any:
     return images
 
 
-def named_levels(levels: list[str] | None, images: Any) -> list[str]:
-    """``full`` and the levels of --level, or the default ones; a ValueError where they are not nested."""
+def named(levels: list[str] | None, images: Any) -> dict[str, list[str]] | None:
+    """The plans that the levels of --level make, or None without it; a ValueError where they are not nested."""
     from subspace_sde import NestedSubspaces
     from subspace_sde.analysis import subspace_named
 
-    from .plans import default_levels, plans_of
+    from .plans import plans_of
 
-    chosen = list(dict.fromkeys(levels or default_levels(images.shape)))
+    if not levels:
+        return None
+    plans = plans_of(list(dict.fromkeys(levels)))
     # a wrong name, or sizes that do not nest, are refused before any work
-    found = {name: subspace_named(name, images.shape) for name in chosen}
-    for plan in plans_of(chosen).values():
+    for plan in plans.values():
         if plan:
-            NestedSubspaces.from_subspaces([found[name] for name in plan])
-    return ["full", *(n for n in chosen if n != "full")]
+            NestedSubspaces.from_subspaces([subspace_named(name, images.shape) for name in plan])
+    return plans
+
+
+def planned(levels: list[str] | None, images: Any, out: Path, every: bool) -> dict[str, list[str]]:
+    """The plans of --level or, without it, those that `analyse` found in this folder: ``every`` one, or the best."""
+    from .plans import recommended
+
+    return named(levels, images) or recommended(analysed(images, out), every)
+
+
+def analysed(images: Any, out: Path) -> Any:
+    """What `analyse` wrote of these images; a ValueError where it has not, or of others."""
+    from .results import fingerprint, read_json
+
+    found = read_json(out / "analysis.json", "analyse")
+    if found["inputs"]["data"] != fingerprint(images):
+        raise ValueError(f"{out / 'analysis.json'} is of other images: run `analyse` on these, in another --out")
+    return found
 
 
 def width(channels: str) -> tuple[int, ...]:
@@ -92,12 +110,19 @@ def width(channels: str) -> tuple[int, ...]:
     return width
 
 
-def trained(data: str, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str) -> Any:
-    """The images, the trained levels, their D_F and the device: what a command that puts them to use begins with."""
+def trained(
+    data: str, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str
+) -> tuple[Any, Any, dict[str, list[str]], Any, Any]:
+    """What a command that uses trained levels begins with: the images, the levels, their plans, D_F and the device.
+
+    Without --level the plans are those that `analyse` found: every one where one network has all the levels.
+    """
     from .devices import pick_device
-    from .levels import load_levels
+    from .levels import SHARED, load_levels
+    from .plans import levels_of
     from .results import read_json
 
-    images, place = read_images(data, size), pick_device(device)
-    models = load_levels(weights or out, named_levels(level, images), images.shape, place)
-    return images, models, read_json(out / "divergence.json", "divergence"), place
+    images, place, folder = read_images(data, size), pick_device(device), weights or out
+    plans = planned(level, images, out, every=(folder / SHARED).exists())
+    models = load_levels(folder, levels_of(plans), images.shape, place)
+    return images, models, plans, read_json(out / "divergence.json", "divergence"), place

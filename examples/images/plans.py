@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from subspace_sde import IsotropicSDE, NestedSubspaces, SubspaceSDE
@@ -12,17 +12,25 @@ from subspace_sde.images import Images, unit_batches
 from .levels import SDE
 
 
-def default_levels(shape: tuple[int, int, int]) -> list[str]:
-    """``full``, two low-pass sizes near 5/8 and 1/4 of the edges (divisible by 4), and block means of half of them."""
-    edges, edge = shape[1:], min(shape[1:])
-    sizes = [n for n in range(4, edge, 4) if all(round(n * whole / edge) % 4 == 0 for whole in edges)]
-    near = [min(sizes, key=lambda n: abs(n - part * edge)) for part in (5 / 8, 1 / 4) if sizes]
-    halves = [f"downsampling:{edge // 2}"] if all(n % 8 == 0 for n in edges) else []
-    return ["full", *(f"lowpass:{n}" for n in dict.fromkeys(near)), *halves]
+def recommended(analysis: dict[str, Any], every: bool) -> dict[str, list[str]]:
+    """The full model alone, and the plan that `analyse` recommends; or ``every`` one that it printed.
+
+    Those are the cheapest with at most one further level, two, three: a shared network has them all for nothing.
+    """
+    plans = [plan["levels"] for plan in analysis["plans"]] if every else [analysis["recommended"]["levels"]]
+    return {"full": [], **{f"{len(levels)}-level": list(levels) for levels in plans if levels}}
+
+
+def levels_of(plans: Mapping[str, Sequence[str]]) -> list[str]:
+    """``full``, and every other level of these plans once."""
+    return list(dict.fromkeys(["full", *(name for levels in plans.values() for name in levels)]))
 
 
 def plans_of(levels: Sequence[str]) -> dict[str, list[str]]:
-    """The plans that these levels make: the full model alone, and one for each kind of subspace, largest size first."""
+    """The plans that these levels make: the full model alone, and one for each kind of subspace, largest size first.
+
+    Raises ValueError where a plan's levels are not nested.
+    """
     plans: dict[str, list[str]] = {"full": []}
     for name in levels:
         if name != "full":

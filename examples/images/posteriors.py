@@ -6,7 +6,7 @@ Every plan in stages, where above t_1 nothing has the size of an image, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,7 @@ def _masked(title: str, seen: Any, shape: tuple[int, int, int]) -> Loss:
 def restore(
     images: Images,
     models: dict[str, Level],
+    plans: Mapping[str, Sequence[str]],
     divergence: dict[str, Any],
     losses: Mapping[str, Loss],
     out: Path,
@@ -111,7 +112,7 @@ def restore(
         raise ValueError(f"unknown method {method!r}: choose one of {', '.join(METHODS)}")
     device = torch.device("cpu") if device is None else device
     truth = to_unit(images.held_out[:num])
-    found = ways(images, models, divergence)
+    found = ways(images, models, plans, divergence)
     chunk = max(1, (CHUNK if device.type == "cpu" else 256) // samples)
     settings = {
         "data": fingerprint(images), "num": len(truth), "samples": samples, "steps": steps, "method": method,

@@ -62,7 +62,7 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
         quality=quality,
         num=num,
         held_out=len(real),
-        recipes={name: level.recipe for name, level in models.items()},
+        recipes=_recipes(models),
         sde=repr(next(iter(models.values())).sde),
         bands=BANDS,
         pictures=PICTURES,
@@ -74,6 +74,14 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
     with whole(path) as fresh:
         fresh.write_text(html, encoding="utf-8")
     return path
+
+
+def _recipes(models: dict[str, Level]) -> dict[str, Any]:
+    """How each network was trained; one that several levels share stands there once."""
+    levels: dict[str, list[str]] = {}
+    for name, level in models.items():
+        levels.setdefault(level.digest, []).append(name)
+    return {", ".join(names): models[names[0]].recipe for names in levels.values()}
 
 
 def _application(out: Path, command: str, images: Images) -> Any:

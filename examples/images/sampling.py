@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +24,7 @@ from subspace_sde.solvers import DDIM, DPMSolver, EulerMaruyama, Heun, Langevin,
 from .devices import machine
 from .evaluations import seconds_per_evaluation
 from .levels import Level
-from .plans import build_process, plans_of, usable
+from .plans import build_process, usable
 from .results import folder_of, write_json
 
 CHUNK = 32  # smaller batches leave the small networks waiting for their launches
@@ -60,6 +61,7 @@ class SolverName(StrEnum):
 def draw(
     images: Images,
     models: dict[str, Level],
+    plans: Mapping[str, Sequence[str]],
     divergence: dict[str, Any],
     out: Path,
     num: int = 64,
@@ -77,7 +79,7 @@ def draw(
     """
     device = torch.device("cpu") if device is None else device
     sde = models["full"].sde
-    names = {p: usable(levels, divergence, sde) for p, levels in plans_of(list(models)).items()}
+    names = {p: usable(levels, divergence, sde) for p, levels in plans.items()}
     names = {p: levels for p, levels in names.items() if levels or p == "full"}
     processes = {p: build_process(images, levels, divergence, sde) for p, levels in names.items()}
     used = {"full", *(n for levels in names.values() for n in levels)}

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ from subspace_sde.losses import denoising_score_matching, edm
 from subspace_sde.specification import specify
 
 from .devices import pick_device
-from .levels import SDE, VERSION, Level, check_version, file_name, unet
+from .levels import SDE, SHARED, VERSION, Level, check_kind, check_sizes, check_version, file_name, unet
+from .plans import levels_of
+from .shared import Sizes, shares_of
 
 
 @dataclass(frozen=True)
@@ -119,25 +121,37 @@ def train_level(
     out: Path,
     data_name: str = "",
     device: str = "auto",
+    shares: Mapping[str, float] | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train one level and keep it in ``out``; goes on where an earlier call stopped; returns the level's file.
+
+    With the ``shares`` of other levels the network of the full space is theirs too: each step is for one of them, and
+    sees its small images in the range of the full ones, with the noise of all of (t_min, T). With ``start``, the file
+    of a level with the same network, the training begins from those weights.
 
     A level that has had the steps or the minutes asked for is left alone; more of either trains it further. Stopped
     by Ctrl-C, it keeps what it has.
 
-    Raises ValueError where ``out`` holds this level trained otherwise: on other data, under another SDE or recipe.
+    Raises ValueError where ``out`` holds this level trained otherwise: on other data, under another SDE or recipe; for
+    levels that are no smaller images, and for a ``start`` of another network.
     """
+    shared = list(shares or ())
+    known = None if start is None else Level.load(start)
     place = pick_device(device)
     if place.type == "cuda" and place.index is not None:
         torch.cuda.set_device(place)
     accelerator = Accelerator(mixed_precision=recipe.precision, cpu=place.type == "cpu")
-    path, state = out / file_name(name), out / "state" / file_name(name).removesuffix(".safetensors")
+    path = out / (SHARED if shared else file_name(name))
+    state = out / "state" / path.stem
     asked = {
         **{k: v for k, v in asdict(recipe).items() if k not in ("steps", "minutes")},
         "channels": list(recipe.channels),
         "data": data_name,
         "sde": specify(sde),
         "subspace": specify(subspace),
+        **({"shares": {n: round(share, 4) for n, share in shares.items()}} if shares else {}),
+        **({"start": known.digest} if known else {}),
     }
     with accelerator.main_process_first():
         progress = _Progress.load(state, asked)
@@ -146,12 +160,16 @@ def train_level(
     torch.manual_seed(recipe.seed)
     mean, sigma_data = statistics(subspace, images)
     network = unet(subspace.shape, recipe.channels, recipe.layers)
-    level = Level(name, sde, subspace, mean, sigma_data, recipe.channels, recipe.layers, network)
+    if known:
+        _take(network, known, recipe)
+        mean, sigma_data = known.mean, known.sigma_data  # the weights mean nothing beside others
+    level = Level(name, sde, subspace, mean, sigma_data, recipe.channels, recipe.layers, network, shared=tuple(shared))
+    sizes = Sizes(shares, subspace.shape, recipe.batch, recipe.seed) if shares else None
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     first = progress.step * accelerator.num_processes
     loader = torch.utils.data.DataLoader(
         _Pixels(images),
-        batch_sampler=_Batches(len(images), recipe.batch, recipe.seed, first),
+        batch_sampler=_Batches(len(images), sizes.largest if sizes else recipe.batch, recipe.seed, first),
         collate_fn=lambda batch: batch,
     )
     level.network, optimizer, loader = accelerator.prepare(network, optimizer, loader)
@@ -186,7 +204,10 @@ def train_level(
     level.network.train()
     try:
         with tqdm(
-            total=recipe.steps, initial=progress.step, desc=f"train {name}", disable=not accelerator.is_main_process
+            total=recipe.steps,
+            initial=progress.step,
+            desc=f"train {path.stem}",
+            disable=not accelerator.is_main_process,
         ) as bar:
             for batch in loader:
                 if accelerator.num_processes == 1 or progress.step % 50 == 0:
@@ -203,7 +224,7 @@ def train_level(
                 rate = recipe.learning_rate * min(1.0, (progress.step + 1) / 200, max(0.02, (1 - done) / 0.4))
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                loss = _step(level, batch, weighting, progress.step, recipe, accelerator)
+                loss = _step(level, sizes, batch, weighting, progress.step, recipe, accelerator)
                 optimizer.zero_grad()
                 accelerator.backward(loss)
                 accelerator.clip_grad_norm_(level.network.parameters(), 1.0)
@@ -235,6 +256,7 @@ def train_named(
 
     There it is in half precision.
     """
+    check_kind(out, shared=False)
     subspace = subspace_named(name, images.shape)
     level = Level.load(train_level(name, subspace, SDE, images.train, recipe, out, data_name, device))
     if half and int(os.environ.get("RANK", "0")) == 0:
@@ -242,16 +264,56 @@ def train_named(
     return level
 
 
-def _step(level: Level, batch: Any, weighting: Any, step: int, recipe: Recipe, accelerator: Accelerator) -> Any:
+def train_shared(
+    plans: Mapping[str, Sequence[str]],
+    analysis: dict[str, Any],
+    images: Images,
+    recipe: Recipe,
+    out: Path,
+    data_name: str,
+    device: str,
+    half: bool = False,
+    start: Path | None = None,
+) -> Level:
+    """Train one network for all the levels of these plans (`train_level`), with the times that `analyse` found.
+
+    Raises ValueError for levels that are no smaller images or that the network cannot halve, before any work.
+    """
+    subspaces = {name: subspace_named(name, images.shape) for name in levels_of(plans)}
+    for subspace in subspaces.values():
+        check_sizes(subspace, len(recipe.channels) - 1)
+    check_kind(out, shared=True)
+    shares = shares_of(plans, analysis, SDE)
+    path = train_level("full", subspaces["full"], SDE, images.train, recipe, out, data_name, device, shares, start)
+    level = Level.load(path)
+    if half and int(os.environ.get("RANK", "0")) == 0:
+        level.save(out / "half" / SHARED, torch.float16)
+    return level
+
+
+def _step(
+    level: Level, sizes: Sizes | None, batch: Any, weighting: Any, step: int, recipe: Recipe, accelerator: Accelerator
+) -> Any:
     """The loss of one step: its flips, times and noise come from a stream of its own."""
     stream = streams(recipe.seed, step, step + 1)[0]
     generator = torch.Generator(accelerator.device).manual_seed((stream + accelerator.process_index) % 2**63)
     x0 = batch.to(accelerator.device).float() / 255
     flip = torch.rand(len(x0), 1, 1, 1, generator=generator, device=x0.device) < 0.5
-    z0 = level.subspace.restrict(torch.where(flip, x0.flip(-1), x0))
+    x0 = torch.where(flip, x0.flip(-1), x0)
+    z0 = sizes.shrink(x0, step) if sizes else level.subspace.restrict(x0)
     t = draw_times(len(z0), level.sde, level.sigma_data, generator)
     with accelerator.autocast():
         return denoising_score_matching(level.score, z0, t, level.sde, generator, weighting).mean()
+
+
+def _take(network: torch.nn.Module, known: Level, recipe: Recipe) -> None:
+    """The weights of a level, for a network like its own."""
+    if (known.channels, known.layers) != (tuple(recipe.channels), recipe.layers):
+        raise ValueError(
+            f"training can start from the weights of {known.name} alone for a network of its channels "
+            f"{','.join(map(str, known.channels))} and {known.layers} layers"
+        )
+    network.load_state_dict(known.network.state_dict())
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import whole
 from ..images import Images, to_unit
+from ..planning.chains import Plan
 from .analyse_data import Analysis
 
 if TYPE_CHECKING:
@@ -38,11 +39,16 @@ def as_json(found: Analysis) -> dict[str, Any]:
         "sde": repr(found.sde),
         "threshold": found.threshold,
         "rows": rows,
-        "plans": [{"levels": list(found.names(p)), "times": list(p.times), "cost": p.cost} for p in found.by_levels],
+        "recommended": _plan(found, found.plan),
+        "plans": [_plan(found, p) for p in found.by_levels],
         "thresholds": list(found.thresholds),
         "costs": {k: [None if math.isnan(c) else c for c in v] for k, v in found.costs.items()},
         "summary": found.summary(),
     }
+
+
+def _plan(found: Analysis, plan: Plan) -> dict[str, Any]:
+    return {"levels": list(found.names(plan)), "times": list(plan.times), "cost": plan.cost}
 
 
 def show(found: dict[str, Any], console: Console) -> None:
