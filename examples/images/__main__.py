@@ -177,7 +177,7 @@ def sample(
     """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found."""
     from .sampling import SolverName, draw
 
-    *found, place = trained(data, out, weights, level, size, device)
+    found, place = trained(data, out, weights, level, size, device)
     show_samples(draw(*found, out, num, steps, SolverName(solver), minutes, seed, place))
 
 
@@ -274,7 +274,7 @@ def likelihood(
     """
     from .likelihoods import measure_likelihood
 
-    *found, place = trained(data, out, weights, level, size, device)
+    found, place = trained(data, out, weights, level, size, device)
     show_likelihood(measure_likelihood(*found, out, num, steps, probes, seed, place))
 
 
@@ -300,8 +300,8 @@ def inpaint(
     """
     from .posteriors import half, restore, scattered
 
-    *found, place = trained(data, out, weights, level, size, device)
-    losses = {"inpaint-half": half(found[0].shape), "inpaint-random": scattered(found[0].shape, seen, seed)}
+    found, place = trained(data, out, weights, level, size, device)
+    losses = {"inpaint-half": half(found.images.shape), "inpaint-random": scattered(found.images.shape, seen, seed)}
     show_restored(restore(*found, losses, out, "inpaint", num, samples, steps, method, noise, seed, place))
 
 
@@ -326,8 +326,8 @@ def colourise(
     """
     from .posteriors import grey, restore
 
-    *found, place = trained(data, out, weights, level, size, device)
-    losses = {"colourise": grey(found[0].shape)}
+    found, place = trained(data, out, weights, level, size, device)
+    losses = {"colourise": grey(found.images.shape)}
     show_restored(restore(*found, losses, out, "colourise", num, samples, steps, method, noise, seed, place))
 
 
@@ -353,8 +353,8 @@ def upscale(
     """
     from .posteriors import restore, small
 
-    *found, place = trained(data, out, weights, level, size, device)
-    losses = {"upscale": small(found[0].shape, factor)}
+    found, place = trained(data, out, weights, level, size, device)
+    losses = {"upscale": small(found.images.shape, factor)}
     show_restored(restore(*found, losses, out, "upscale", num, samples, steps, method, noise, seed, place))
 
 
@@ -377,7 +377,7 @@ def interpolate(
     """
     from .interpolations import interpolate_pairs
 
-    *found, place = trained(data, out, weights, level, size, device)
+    found, place = trained(data, out, weights, level, size, device)
     show_interpolation(interpolate_pairs(*found, out, pairs, points, steps, seed, place))
     console.print(f"strips: {out / 'interpolate.png'}")
 

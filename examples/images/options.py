@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -110,10 +110,19 @@ def width(channels: str) -> tuple[int, ...]:
     return width
 
 
+class Trained(NamedTuple):
+    """The images, the trained levels by their names, the plans that they make, and D_F."""
+
+    images: Any
+    models: Any
+    plans: dict[str, list[str]]
+    divergence: Any
+
+
 def trained(
     data: str, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str
-) -> tuple[Any, Any, dict[str, list[str]], Any, Any]:
-    """What a command that uses trained levels begins with: the images, the levels, their plans, D_F and the device.
+) -> tuple[Trained, Any]:
+    """What a command that uses trained levels begins with, and the device.
 
     Without --level the plans are those that `analyse` found: every one where one network has all the levels.
     """
@@ -125,4 +134,4 @@ def trained(
     images, place, folder = read_images(data, size), pick_device(device), weights or out
     plans = planned(level, images, out, every=(folder / SHARED).exists())
     models = load_levels(folder, levels_of(plans), images.shape, place)
-    return images, models, plans, read_json(out / "divergence.json", "divergence"), place
+    return Trained(images, models, plans, read_json(out / "divergence.json", "divergence")), place
