@@ -9,11 +9,12 @@ from subspace_sde import Wavelet
 from tests.examples.images.commands import TINY, invoke
 
 
-def test_default_levels():
-    assert plans.default_levels((3, 32, 32)) == ["full", "lowpass:20", "lowpass:8", "downsampling:16"]
-    assert plans.default_levels((3, 16, 16)) == ["full", "lowpass:8", "lowpass:4", "downsampling:8"]
-    assert plans.default_levels((3, 36, 24)) == ["full", "lowpass:16", "lowpass:8"]  # 16 x 24 and 8 x 12
-    assert plans.default_levels((3, 4, 4)) == ["full"]
+def test_the_plans_are_those_that_analyse_prints_or_the_one_that_it_recommends():
+    found = {"recommended": {"levels": ["a", "b"]}, "plans": [{"levels": ["c"]}, {"levels": ["a", "b"]}]}
+    assert plans.recommended(found, every=True) == {"full": [], "1-level": ["c"], "2-level": ["a", "b"]}
+    assert plans.recommended(found, every=False) == {"full": [], "2-level": ["a", "b"]}
+    assert plans.levels_of(plans.recommended(found, every=True)) == ["full", "c", "a", "b"]
+    assert plans.recommended({"recommended": {"levels": []}}, every=False) == {"full": []}
 
 
 def test_any_kind_of_level_makes_a_plan_of_its_own(data, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from examples.images import plans
+from examples.images.levels import Level, file_name
 from subspace_sde import LowPass, Plan, rmsd
 from subspace_sde.images import load, to_unit
 from tests.examples.images.commands import TINY, invoke
@@ -79,7 +80,7 @@ def chunks(out):
 
 def test_a_finished_run_is_found_again_and_changes_nothing(finished):
     out, arguments, _ = finished
-    kept = ("full.safetensors", "analysis.json", "divergence.json", "samples.json")
+    kept = ("shared.safetensors", "analysis.json", "divergence.json", "samples.json")
     before = {name: (out / name).read_bytes() for name in kept}
     drawn = {name: file.stat().st_mtime_ns for name, file in chunks(out).items()}
     invoke(*arguments)
@@ -141,9 +142,44 @@ def test_levels_without_a_measured_divergence(finished):
         plans.usable(["downsampling:8"], measured)
 
 
+def test_without_levels_it_follows_the_plans_that_analyse_finds(data, tmp_path):
+    arguments = ["--data", data, "--out", tmp_path, *TINY[2:], "--steps", 2, "--num", 4, "--sample-steps", 6]
+    arguments += ["--threshold", 0.5, "--count", 16, "--device", "cpu"]
+    output = invoke("run", *arguments)
+    analysis = json.loads((tmp_path / "analysis.json").read_text())
+    found = plans.recommended(analysis, every=True)
+    shared = Level.load(tmp_path / "shared.safetensors")
+    assert len(found) > 1 and list(shared.shared) == plans.levels_of(found)
+    assert not (tmp_path / "full.safetensors").exists()
+    measured = json.loads((tmp_path / "divergence.json").read_text())
+    drawn = json.loads((tmp_path / "samples.json").read_text())["plans"]
+    assert {p: row["levels"] for p, row in drawn.items()} == {
+        p: plans.usable(levels, measured) for p, levels in found.items() if not levels or plans.usable(levels, measured)
+    }
+    assert all(plan in output for plan in found["1-level"])
+    # the commands of the folder find the plans without being told
+    invoke("sample", *arguments[:4], "--num", 2, "--steps", 3, "--device", "cpu")
+    assert set(json.loads((tmp_path / "samples.json").read_text())["plans"]) == set(drawn)
+    with pytest.raises(ValueError, match="holds a network for all levels: give a network for each another --out"):
+        invoke("run", *arguments, "--separate")
+
+
+def test_separate_networks_have_the_plan_that_analyse_recommends(data, tmp_path):
+    arguments = ["--data", data, "--out", tmp_path, *TINY[2:], "--steps", 1, "--num", 4, "--sample-steps", 6]
+    invoke("run", *arguments, "--threshold", 0.5, "--count", 16, "--device", "cpu", "--separate")
+    analysis = json.loads((tmp_path / "analysis.json").read_text())
+    names = ["full", *analysis["recommended"]["levels"]]
+    assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == sorted(file_name(n) for n in names)
+    with pytest.raises(ValueError, match="holds a network for each level: give the shared one another --out"):
+        invoke("run", *arguments)
+
+
 def test_single_stages_say_what_comes_first(data, tmp_path):
     with pytest.raises(ValueError, match="train that level first"):
         invoke("divergence", "--data", data, "--out", tmp_path, "--level", "lowpass:8")
+    for arguments in (["train"], ["train", "--shared", "--level", "lowpass:8"], ["sample"]):
+        with pytest.raises(ValueError, match=r"analysis.json is missing: run `python -m examples.images analyse`"):
+            invoke(arguments[0], "--data", data, "--out", tmp_path, *arguments[1:])
     with pytest.raises(ValueError, match=r"analysis.json is missing"):
         stages_folder = tmp_path / "weights"
         invoke("train", "--data", data, "--out", stages_folder, "--level", "full", *TINY[2:], "--steps", 1)
@@ -157,6 +193,8 @@ def test_command_line_refusals(data, tmp_path):
         (["analyse", "--level", "blur:3"], "unknown level"),
         (["run", "--solver", "rk45"], "unknown solver"),
         (["run", "--device", "cuda:99"], "not to be had"),
+        (["run", "--level", "lowpass:10"], r"10 x 10 cannot be halved 2 times.*divisible by 4 \(lowpass of 4, 8, 12\)"),
+        (["train", "--start", "full.safetensors"], "it goes with --shared"),
     ]:
         with pytest.raises(ValueError, match=message):
             invoke(*arguments[:1], "--data", data, "--out", tmp_path, *arguments[1:])

@@ -70,8 +70,9 @@ def test_the_levels_that_ship_have_the_right_version(path):
     assert Level.load(path).subspace.ambient_shape == (3, 32, 32)
 
 
-def test_four_levels_ship():
-    assert [path.stem for path in SHIPPED] == ["downsampling-16", "full", "lowpass-20", "lowpass-8"]
+def test_one_shared_network_ships_for_the_plans_that_analyse_finds():
+    assert [path.stem for path in SHIPPED] == ["shared"]
+    assert Level.load(SHIPPED[0]).shared == ("full", "lowpass:8", "lowpass:16", "lowpass:4", "lowpass:20", "lowpass:12")
 
 
 @pytest.fixture(scope="module")
