@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from examples.images.levels import Level
+from examples.images.levels import load_levels
 from subspace_sde import DivergenceCurve, orthogonal_fisher_divergence
 from subspace_sde.analysis import subspace_named
 from subspace_sde.divergence import switch_times
@@ -49,8 +49,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     device = torch.device(arguments.device)
-    full = Level.load(arguments.weights / "full.safetensors", device)
     images = load("photos")
+    full = load_levels(arguments.weights, ["full"], images.shape, device)["full"]
     subspaces = [subspace_named(name, images.shape) for name in NAMES]
     data = [torch.from_numpy(to_unit(images.train[i : i + 32])).to(device) for i in range(0, arguments.count, 32)]
     times = np.linspace(0.25, 0.65, POINTS).tolist()

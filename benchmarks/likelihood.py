@@ -1,13 +1,13 @@
 """What a likelihood costs in stages, in full dimension and without subspaces: ``python -m benchmarks.likelihood``.
 
 VE (0.01, 50), steps uniform in t, Heun, one Rademacher probe, torch on the CPU with two threads. A U-Net of 1.2 M
-parameters on 32×32 (the demo's) and another of the same layers on 16×16 `LowPass` coordinates, whose switch time is
-that of D_F = 10⁻³; nothing of the seconds depends on its weights, so that it is not trained. The runs take turns: the
+parameters (the demo's) on 32×32 and on 16×16 `LowPass` coordinates, whose switch time is that of D_F = 10⁻³; nothing of
+the seconds depends on the weights, so that there it takes the coordinates as they are. The runs take turns: the
 full model alone (K = 0), the small network alone, the stages, and the full score (eq. 11). What the stages should cost
 is Σ share_k · seconds_k, the two networks' own seconds weighted by their shares of the steps.
 
-Then, with two trained networks (full, and 16×16 block means, from the same D_F): the spread of single probes in each
-form, and what an adaptive solver makes of all of them.
+Then, with both levels as the network was trained for them: the spread of single probes in each form, and what an
+adaptive solver makes of all of them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-from examples.images.levels import Level, unet
-from subspace_sde import LowPass, NestedSubspaces, SubspaceSDE, log_likelihood, orthogonal_fisher_divergence
+from examples.images.levels import Level, load_levels
+from subspace_sde import NestedSubspaces, SubspaceSDE, log_likelihood, orthogonal_fisher_divergence
 from subspace_sde.images import load, to_unit
 from subspace_sde.likelihood import Bins, FullScore, Hutchinson, Likelihood, Staged, gaussian, rademacher
 from subspace_sde.sampling import UniformTime, stage_times
@@ -60,28 +61,23 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device(arguments.device)
-    full, blocks = (
-        Level.load(arguments.weights / f"{name}.safetensors", device) for name in ("full", "downsampling-16")
-    )
-    data = torch.from_numpy(to_unit(load("photos").train[:2048])).to(device)
+    images = load("photos")
+    full, sixteen = load_levels(arguments.weights, ["full", "lowpass:16"], images.shape, device).values()
+    data = torch.from_numpy(to_unit(images.train[:2048])).to(device)
     x = data[-arguments.batch :]
 
-    lowest = LowPass(full.subspace.shape, 16)
-    coordinates = lowest.restrict(data)
-    network = unet(lowest.shape, full.channels, full.layers).eval().requires_grad_(False).to(device)
-    mean, std = float(coordinates.mean()), float(coordinates.std())
-    small = Level("lowpass:16", full.sde, lowest, mean, std, full.channels, full.layers, network)
+    small = replace(sixteen, shared=())  # over all of (t_min, T), where the shared network's level has σ(t)/c alone
     with torch.no_grad():
-        curves = orthogonal_fisher_divergence(full.score, data[:32], full.sde, [lowest, blocks.subspace], TIMES)
-    t_low, t_blocks = (curve.time_at(THRESHOLD) for curve in curves)
+        (curve,) = orthogonal_fisher_divergence(full.score, data[:32], full.sde, [small.subspace], TIMES)
+    t = curve.time_at(THRESHOLD)
 
     print(f"{processor()}, {os.cpu_count()} cores; load before the run {os.getloadavg()[0]:.1f}; {device}")
-    parameters = ", ".join(f"{sum(p.numel() for p in n.parameters()):,}" for n in (full.network, network))
+    parameters = f"{sum(p.numel() for p in full.network.parameters()):,}"
     print(f"torch {torch.__version__}, parameters {parameters}; {arguments.batch} images, {arguments.steps} Heun steps")
-    print(f"D_F = {THRESHOLD:g} from t = {t_low:.3f} (LowPass) and {t_blocks:.3f} (block means)\n")
-    seconds(arguments, full, small, t_low, data, x)
-    spread(arguments, full, blocks, t_blocks, data, x)
-    adaptive(arguments, full, blocks, t_blocks, data, x)
+    print(f"D_F = {THRESHOLD:g} from t = {t:.3f}\n")
+    seconds(arguments, full, small, t, data, x)
+    spread(arguments, full, sixteen, t, data, x)
+    adaptive(arguments, full, sixteen, t, data, x)
 
 
 def seconds(arguments: Any, full: Level, small: Level, t: float, data: Any, x: Any) -> None:

@@ -53,7 +53,7 @@ def run_chain(
             check_sizes(subspace, halvings)  # networks that cannot be built are refused before any work
     else:
         separate = not (weights / SHARED).exists()
-    analysis = analyse(images, levels_of(plans or {}), threshold, out, 2**halvings)
+    analysis = analyse(images, levels_of(plans or {}), threshold, out, max(4, 2**halvings))
     show(analysis, console)
     plans = plans or recommended(analysis, every=not separate)
     levels = levels_of(plans)

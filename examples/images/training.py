@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -123,12 +123,13 @@ def train_level(
     device: str = "auto",
     shares: Mapping[str, float] | None = None,
     start: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Path:
     """Train one level and keep it in ``out``; goes on where an earlier call stopped; returns the level's file.
 
     With the ``shares`` of other levels the network of the full space is theirs too: each step is for one of them, and
     sees its small images in the range of the full ones, with the noise of all of (t_min, T). With ``start``, the file
-    of a level with the same network, the training begins from those weights.
+    of a level with the same network, the training begins from those weights. The recipe's minutes are the `clock`'s.
 
     A level that has had the steps or the minutes asked for is left alone; more of either trains it further. Stopped
     by Ctrl-C, it keeps what it has.
@@ -181,7 +182,7 @@ def train_level(
         kept = {"shadow_params": [shadow[str(i)] for i in range(len(shadow))], "optimization_step": progress.step}
         average.load_state_dict({**average.state_dict(), **kept})
     weighting = edm(sigma_data)
-    started = time.monotonic() - progress.seconds
+    started = clock() - progress.seconds
     saved = progress.seconds
 
     def keep() -> None:
@@ -212,8 +213,8 @@ def train_level(
             for batch in loader:
                 if accelerator.num_processes == 1 or progress.step % 50 == 0:
                     # every process goes by the clock of the first, or they would part ways
-                    clock = torch.tensor(time.monotonic() - started, device=accelerator.device)
-                    progress.seconds = float(broadcast(clock)) if accelerator.num_processes > 1 else float(clock)
+                    elapsed = torch.tensor(clock() - started, device=accelerator.device)
+                    progress.seconds = float(broadcast(elapsed)) if accelerator.num_processes > 1 else float(elapsed)
                 done = recipe.done(progress.step, progress.seconds)
                 if done >= 1:
                     break

@@ -61,7 +61,7 @@ def test_likelihood(place, monkeypatch):
     # the numbers are those of the library, whatever the chunk
     images = load(place / "images.npz")
     models = load_levels(place, ["full", "lowpass:8"], SHAPE, torch.device("cpu"))
-    way = ways(images, models, json.loads((place / "divergence.json").read_text()))["full model"]
+    way = ways(images, models, {"full": []}, json.loads((place / "divergence.json").read_text()))["full model"]
     x = torch.from_numpy(to_unit(images.held_out[:2]))
     again = log_likelihood(
         way.process, way.scores, x, solver=DPMSolver(3), steps=30, trace=likelihoods.Hutchinson(2), bins=Bins()
