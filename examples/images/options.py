@@ -24,11 +24,13 @@ Levels = Annotated[
     list[str] | None,
     typer.Option(
         "--level",
-        help="full, lowpass:SIZE, downsampling:SIZE or that of a wavelet, db2:SIZE say; once for each level. Sensible "
-        "ones without it.",
+        help="full, lowpass:SIZE, downsampling:SIZE or that of a wavelet, db2:SIZE say; once for each level. Without "
+        "it those of the plans that `analyse` finds.",
     ),
 ]
-Weights = Annotated[Path | None, typer.Option(help="A folder of trained levels; --out without it.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="A folder of trained levels, or of a shared network; --out without it.")
+]
 Threshold = Annotated[float, typer.Option(help="D_F at which a subspace may be used; smaller is safer and saves less.")]
 Minutes = Annotated[float, typer.Option(help="The longest that this stage may take.")]
 Channels = Annotated[str, typer.Option(help="Width of the U-Net at each resolution, each half the one before.")]
