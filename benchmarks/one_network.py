@@ -12,6 +12,8 @@ of sampling and its pixels over the full model's, and against held-out images: t
 (the share of held-out images that lie within the k-nearest-neighbour ball of some sample: Kynkäänniemi et al. 2019, in
 place of a network's features the leading principal components) and the spread of the samples along those components
 over the held-out images' own. ± are standard deviations over bootstrap resamplings of the samples and held-out images.
+A second table has the denoising error on each level, E‖D(z + σn) − z‖² of held-out images, over that of the network that
+was trained for this level alone, with the same noise; ± over bootstrap resamplings of the images.
 
 Minutes are those of the processor (of the clock on a GPU), so that a busy machine trains as far. Stopped, it goes on
 where it was; asked for more minutes or samples, too.
@@ -98,6 +100,35 @@ def draw(found: dict[str, Way], settings: dict[str, Any], num: int, out: Path, d
     return chunks
 
 
+def denoising(
+    three: dict[str, dict[str, Level]], images: Images, times: Mapping[str, float], device: torch.device
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """The denoising error of the other two over that of separate networks, at each level and time, ± its deviation.
+
+    The times are from when on the level may be used, and 0.1 and 0.2 later; for the full one those before the first.
+    """
+    x0, rng, rows = torch.from_numpy(to_unit(images.held_out[:128])).to(device), np.random.default_rng(0), {}
+    picks = [rng.integers(0, len(x0), len(x0)) for _ in range(RESAMPLINGS)]
+    first = min(times.values())
+    for name in next(iter(three.values())):
+        z = three["separate"][name].subspace.restrict(x0)
+        for later in (0.0, 0.1, 0.2):
+            t = first - later if name == "full" else times[name] + later
+            generator, errors = torch.Generator(device).manual_seed(0), {}
+            sigma = float(SDE.sigma(t))
+            x = z + sigma * torch.randn(z.shape, generator=generator, device=device)
+            for kind, levels in three.items():
+                with torch.no_grad():
+                    d = torch.cat([denoiser(levels[name].score, SDE)(part, t) for part in x.split(CHUNK)])
+                errors[kind] = ((d - z) ** 2).flatten(1).mean(dim=1).cpu().numpy()
+            own = errors.pop("separate")
+            rows[f"{name}, t = {t:.3f}, noise {sigma * z.shape[2] / images.shape[1]:.2g}"] = {
+                kind: (e.mean() / own.mean(), float(np.std([e[i].mean() / own[i].mean() for i in picks])))
+                for kind, e in errors.items()
+            }
+    return rows
+
+
 def measures(x: np.ndarray[Any, Any], real: np.ndarray[Any, Any], axes: np.ndarray[Any, Any]) -> dict[str, Any]:
     """The distance, the recall and the spread of images (N, 3, H, W), each with its standard deviation."""
     rng = np.random.default_rng(0)
@@ -170,7 +201,13 @@ def main() -> None:
             cost = f"{ratio:7.2f}{pixels:8.2f}"
         (w, dw), (r, dr), (s, ds) = row["sliced wasserstein"], row["recall"], row["spread"]
         print(f"{name:18}{cost}{w:13.4f} ± {dw:6.4f}{r:9.3f} ± {dr:5.3f}{s:9.3f} ± {ds:5.3f}")
-    write_json(out / "one-network.json", {"minutes": arguments.minutes, "num": arguments.num, "rows": rows})
+    print(f"\ndenoising error over that of the level's own network\n{'':38}{'retrofitted':>17}{'shared':>17}")
+    errors = denoising(three, images, dict(zip(way.levels, way.process.times)), device)
+    for place, kinds in errors.items():
+        print(f"{place:38}" + "".join(f"{value:9.3f} ± {error:5.3f}" for value, error in kinds.values()))
+    write_json(
+        out / "one-network.json", {"minutes": arguments.minutes, "num": arguments.num, "rows": rows, "errors": errors}
+    )
 
 
 if __name__ == "__main__":
