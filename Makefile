@@ -2,7 +2,7 @@
 #
 #   make demo     photographs to samples, with the trained weights that ship here: runs/demo/report.html
 #   make test     all that CI runs
-#   make weights  train the demo's networks again (hours on a CPU, minutes on a GPU)
+#   make weights  train the demo's network again (hours on a CPU, minutes on a GPU)
 #   make bench    the benchmarks behind the performance claims
 #   make mutants MODULE=subspace_sde/process.py    faults planted in a module or a room, and whether its tests see them
 

@@ -12,8 +12,8 @@ of sampling and its pixels over the full model's, and against held-out images: t
 (the share of held-out images that lie within the k-nearest-neighbour ball of some sample: Kynkäänniemi et al. 2019, in
 place of a network's features the leading principal components) and the spread of the samples along those components
 over the held-out images' own. ± are standard deviations over bootstrap resamplings of the samples and held-out images.
-A second table has the denoising error on each level, E‖D(z + σn) − z‖² of held-out images, over that of the network that
-was trained for this level alone, with the same noise; ± over bootstrap resamplings of the images.
+A second table has the denoising error on each level, E‖D(z + σn) − z‖² of held-out images, over that of the network
+that was trained for this level alone, with the same noise; ± over bootstrap resamplings of the images.
 
 Minutes are those of the processor (of the clock on a GPU), so that a busy machine trains as far. Stopped, it goes on
 where it was; asked for more minutes or samples, too.
