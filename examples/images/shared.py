@@ -41,6 +41,8 @@ def shares_of(plans: Mapping[str, Sequence[str]], analysis: dict[str, Any], sde:
     """
     found = {name: 0.0 for name in levels_of(plans)}
     rows = {"levels": {row["subspace"]: row for row in analysis["rows"]}}
+    if missing := [name for name in found if name != "full" and name not in rows["levels"]]:
+        raise ValueError(f"{', '.join(missing)} was not analysed: run `analyse` with these levels and the same --out")
     staged = [levels for name, levels in plans.items() if levels or len(plans) == 1]
     for plan in staged:
         levels = usable(plan, rows, sde)

@@ -42,7 +42,7 @@ def test_the_shares_are_the_solvers_and_a_tenth_at_least():
     found = shares_of({"full": [], "one": ["b"], "two": ["a", "c"]}, rows, SDE)  # a level that is never used, too
     assert found == pytest.approx({"full": 0.9 * 0.425, "b": 0.9 * 0.275, "a": 0.9 * 0.3, "c": LEAST})
     assert shares_of({"full": []}, rows, SDE) == {"full": 1.0}
-    with pytest.raises(ValueError, match="d was not"):
+    with pytest.raises(ValueError, match="d was not analysed: run `analyse` with these levels"):
         shares_of({"full": [], "one": ["d"]}, rows, SDE)
 
 
