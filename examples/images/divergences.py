@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from subspace_sde import DivergenceCurve, orthogonal_fisher_divergence
 from subspace_sde.analysis import subspace_named
+from subspace_sde.divergence import LevelError, level_error
 from subspace_sde.images import Images, to_unit
 from subspace_sde.plotting import divergence_curves, save
 
@@ -34,6 +35,7 @@ def measure_divergence(
 ) -> dict[str, Any]:
     """D_F(U_{k|0}; t) of every subspace from the same evaluations of the full network, and t_k at the threshold.
 
+    Of a shared network also its excess error on each level (`level_error`), and from when on that meets the threshold.
     At most `count` training images are used, fewer where `minutes` would not do.
     """
     device = torch.device("cpu") if device is None else device
@@ -58,13 +60,18 @@ def measure_divergence(
     with tqdm(total=len(data) * len(times), desc="divergence") as bar:
         score = watched_by(bar, full.score)
         curves = orthogonal_fisher_divergence(score, data, full.sde, subspaces, times.tolist(), rng=seed)
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, curve in zip(names, curves):
-        try:
-            t, note = curve.time_at(threshold), ""
-        except ValueError as error:
-            t, note = None, str(error)
+        t, note = _crossing(curve, threshold)
         rows[name] = {"t": t, "note": note, "values": list(curve.values), "stderr": list(curve.stderr or ())}
+    if full.shared:
+        # not on training images, and at every other time: this network is every level's, and it may err on one
+        held_out = torch.from_numpy(to_unit(images.held_out[:count])).to(device).split(batch)
+        errors = level_error(full.score, full.sde, subspaces, held_out, times[::2].tolist(), rng=seed)
+        for name, error in zip(names, errors):
+            t, note = _crossing(error, threshold)
+            rows[name]["error"] = {"t": t, "note": note, "times": list(error.times), "excess": list(error.excess)}
+            rows[name]["error"] |= {"ratio": list(error.ratio), "stderr": list(error.ratio_stderr)}
     result = {
         "inputs": inputs,
         "threshold": threshold,
@@ -75,6 +82,13 @@ def measure_divergence(
     }
     write_json(out / "divergence.json", result)
     return result
+
+
+def _crossing(curve: DivergenceCurve | LevelError, threshold: float) -> tuple[float | None, str]:
+    try:
+        return curve.time_at(threshold), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def curve_of(divergence: dict[str, Any], name: str) -> DivergenceCurve:

@@ -31,11 +31,18 @@ def show_training(level: Level) -> None:
 
 
 def show_divergence(found: dict[str, Any]) -> None:
-    """The time at which each subspace meets the threshold, or why there is none."""
+    """The time at which each subspace meets the threshold, or why there is none; and a shared network's error on it."""
+
+    def told(row: dict[str, Any]) -> str:
+        return f"{row['t']:.3f}" if row["t"] is not None else str(row["note"])
+
+    shared = any("error" in row for row in found["levels"].values())
+    rows = [[n, told(r), *([told(r["error"])] if shared else [])] for n, r in found["levels"].items()]
+    what = "D_F, and the network's excess error on that level," if shared else "D_F"
     show_table(
-        f"from which t is D_F at most {found['threshold']:g}? ({found['images']} images)",
-        ["subspace", "t"],
-        [[n, f"{r['t']:.3f}" if r["t"] is not None else r["note"]] for n, r in found["levels"].items()],
+        f"from which t is {what} at most {found['threshold']:g}? ({found['images']} images)",
+        ["subspace", "D_F: t", *(["error: t"] if shared else [])],
+        rows,
     )
 
 

@@ -7,10 +7,12 @@ from html import unescape
 
 import numpy as np
 import pytest
+import torch
 
 from examples.images import plans
 from examples.images.levels import Level, file_name
 from subspace_sde import LowPass, Plan, rmsd
+from subspace_sde.divergence import level_error
 from subspace_sde.images import load, to_unit
 from tests.examples.images.commands import TINY, invoke
 
@@ -59,6 +61,16 @@ def test_run_writes_everything(finished):
     assert Plan.load(out / "plan.json").threshold == 0.5
     for picture in ("plan.png", "cost.png", "gaussian-divergence.png", "projections.png"):
         assert f'src="{picture}"' in html and picture in analysis["pictures"]
+
+
+def test_the_error_of_the_shared_network_is_measured_on_held_out_images(finished):
+    out, arguments, output = finished
+    found = json.loads((out / "divergence.json").read_text())
+    row = found["levels"]["lowpass:8"]["error"]
+    level, held_out = Level.load(out / "shared.safetensors"), torch.from_numpy(to_unit(load(arguments[2]).held_out))
+    (error,) = level_error(level.score, level.sde, [LowPass((3, 16, 16), 8)], held_out, found["times"][::2])
+    assert row["times"] == list(error.times) and row["ratio"] == pytest.approx(error.ratio, rel=1e-4)
+    assert "error: t" in output and "level of the shared network" in (out / "report.html").read_text()
 
 
 def test_analyse_shows_its_table_again_without_computing(finished, monkeypatch):
