@@ -133,7 +133,7 @@ class Level:
         self.channels, self.layers = sizes("channels", self.channels), positive_integer("layers", self.layers)
         if self.subspace != subspace_named(self.name, self.subspace.ambient_shape):
             raise ValueError(f"{self.name} is another subspace than {self.subspace!r}")
-        self.shared = tuple(expect("shared", self.shared, (list, tuple), "['full', 'lowpass:20']"))
+        self.shared = tuple(self.shared)
         if self.shared and (self.shared[0] != "full" or self.name not in self.shared):
             raise ValueError(f"{self.name} is none of the levels of its network, {', '.join(map(str, self.shared))}")
 

@@ -57,6 +57,9 @@ SAYS = {
     "very many resolutions": ({"channels": [8] * 10**4}, "its weights are those of a smaller network"),
     "very wide": ({"channels": [8, 10**9]}, "its weights are those of a smaller network"),
     "layers of text": ({"layers": "1"}, "`layers` takes a whole number, got '1'"),
+    "shared by text": ({"shared": "full"}, "`shared` takes"),
+    "shared by numbers": ({"shared": [1]}, "`shared` takes"),
+    "shared by others": ({"shared": ["full", "lowpass:4"]}, "lowpass:8 is none of the levels of its network"),
     "channels of text": ({"channels": "88"}, "`channels` takes a sequence of whole numbers, got '88'"),
 }
 
