@@ -66,7 +66,8 @@ def measure_divergence(
         rows[name] = {"t": t, "note": note, "values": list(curve.values), "stderr": list(curve.stderr or ())}
     if full.shared:
         # not on training images, and at every other time: this network is every level's, and it may err on one
-        held_out = torch.from_numpy(to_unit(images.held_out[:count])).to(device).split(batch)
+        some = images.held_out[:count]
+        held_out = [torch.from_numpy(to_unit(some[i : i + batch])).to(device) for i in range(0, len(some), batch)]
         errors = level_error(full.score, full.sde, subspaces, held_out, times[::2].tolist(), rng=seed)
         for name, error in zip(names, errors):
             t, note = _crossing(error, threshold)
