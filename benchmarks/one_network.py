@@ -123,7 +123,7 @@ def denoising(
                 errors[kind] = ((d - z) ** 2).flatten(1).mean(dim=1).cpu().numpy()
             own = errors.pop("separate")
             rows[f"{name}, t = {t:.3f}, noise {sigma * z.shape[2] / images.shape[1]:.2g}"] = {
-                kind: (e.mean() / own.mean(), float(np.std([e[i].mean() / own[i].mean() for i in picks])))
+                kind: (float(e.mean() / own.mean()), float(np.std([e[i].mean() / own[i].mean() for i in picks])))
                 for kind, e in errors.items()
             }
     return rows
