@@ -55,6 +55,7 @@ weights: $(VENV)/images
 bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.project
 	$(BIN)/python -m benchmarks.divergence
+	$(BIN)/python -m benchmarks.level_error
 	$(BIN)/python -m benchmarks.pca photos
 	$(BIN)/python -m benchmarks.solver_orders
 	$(BIN)/python -m benchmarks.solver_costs
