@@ -119,3 +119,12 @@ def test_a_start_lies_on_a_level():
     for level in (-1, 2):
         with pytest.raises(ValueError, match="a start lies on one of the levels 0 to 1, got"):
             sample(made(), [zero, zero], 1, steps=4, start=Start(np.ones(2), level))
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS.keys() - {"change_process"}))  # whose SDE looks the time up
+def test_a_time_under_a_transformation_is_not_read(name):
+    score = ADAPTERS[name](lambda x, t: -x, VP())
+    x, t = (torch.linspace(*ends, dtype=torch.float64) for ends in ((-1, 1, 6), (0.2, 0.8, 3)))
+    x = x.reshape(3, 2)
+    mapped = torch.func.vmap(score)(x, t)
+    torch.testing.assert_close(mapped, torch.stack([score(a, b) for a, b in zip(x, t)]), rtol=1e-12, atol=0)

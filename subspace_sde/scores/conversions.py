@@ -3,7 +3,7 @@
 With x = α x(0) + σ ε, the score of p(x(t)) is s(x, t) = −E[ε|x]/σ = (α E[x(0)|x] − x)/σ². Every function here
 takes a callable ``(x, t)``, with x of shape ``(*batch, *shape)`` and t a float or an array over the batch, and
 returns another; a condition (class labels, say) behind t is handed on. What is no callable or no SDE is a TypeError
-at once, and a t outside of [t_min, T] a ValueError when it comes, unless it lies on a device, where it is not read.
+at once, and a t outside of [t_min, T] a ValueError when it comes, unless it cannot be read: on a device, or traced.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import array_api_compat
 import numpy as np
 
-from ..arrays import Array, Score, is_floating, log, on_host, over, sqrt
-from ..backend import host
+from ..arrays import Array, Score, is_floating, log, over, sqrt
+from ..backend import host, readable
 from ..border import checked
 from ..derivatives import followed
 from ..sdes import IsotropicSDE
@@ -47,11 +47,11 @@ def _finite(name: str, value: float) -> float:
 
 
 def _inside(t: Any, sde: IsotropicSDE) -> None:
-    """A ValueError where t leaves [t_min, T] by more than rounding; on a device it is not read."""
+    """A ValueError where t leaves [t_min, T] by more than rounding, if it is `readable`."""
     slack = 1e-6 * max(abs(sde.t_min), abs(sde.T))
     if isinstance(t, (int, float)):
         least = most = float(t)
-    elif on_host(t) and math.prod(t.shape):
+    elif readable(t) and math.prod(t.shape):
         xp = array_api_compat.array_namespace(t)
         least, most = float(xp.min(t)), float(xp.max(t))
         slack *= max(1.0, 4e6 * float(xp.finfo(t.dtype).eps))
