@@ -240,8 +240,8 @@ def plan(
             f"no subspace meets the threshold {threshold:g}: the smallest D_F reached is {smallest:.3g}, "
             f"by {subspaces[lowest]!r}{dips} at the last t = {measured[lowest].times[-1]:g}"
         )
-    whole = Identity(subspaces[0].ambient_shape)
-    full, prices = _cost(cost, whole), {i: _cost(cost, subspaces[i]) for i in times}
+    space = Identity(subspaces[0].ambient_shape)
+    full, prices = _cost(cost, space), {i: _cost(cost, subspaces[i]) for i in times}
     costs = {i: c / full for i, c in prices.items()}
     grid = None if grid is None else tuple(float(t) for t in grid)
     steps = _steps_until(sde, grid, spacing)
@@ -279,13 +279,13 @@ def plan(
             best = {i: extended(i, best) for i in times}
     chains = [(reached[i] + value, chain) for i, (value, chain) in best.items()]
     _, chain = min([(1.0, ()), *chains])
-    made = _made(sde, whole, chain, subspaces, curves, measured, times, reached, costs, threshold)
+    made = _made(sde, space, chain, subspaces, curves, measured, times, reached, costs, threshold)
     return replace(made, spacing=spacing, grid=grid)
 
 
 def _made(
     sde: IsotropicSDE,
-    whole: Subspace,
+    space: Subspace,
     chain: Sequence[int],
     subspaces: Sequence[Subspace],
     curves: Sequence[DivergenceCurve | SwitchTime],
@@ -296,7 +296,7 @@ def _made(
     threshold: float,
 ) -> Plan:
     levels = [subspaces[i] for i in chain]
-    nested = NestedSubspaces.from_subspaces(levels) if levels else NestedSubspaces([], ambient_shape=whole.shape)
+    nested = NestedSubspaces.from_subspaces(levels) if levels else NestedSubspaces([], ambient_shape=space.shape)
     ends = [0.0, *(reached[i] for i in chain), 1.0]
     injections = None
     if all(measured[i].parts is not None for i in chain):
@@ -368,7 +368,7 @@ def _divisible(subspace: Subspace, number: int) -> bool:
         return True
     channels = 1 if len(subspace.shape) > 2 else 0
     sizes = list(zip(subspace.shape, subspace.ambient_shape))[channels:]
-    return all(n % number == 0 for n, whole in sizes if n < whole)
+    return all(n % number == 0 for n, before in sizes if n < before)
 
 
 def _steps_until(sde: IsotropicSDE, grid: Sequence[float] | None, spacing: Spacing | None) -> Callable[[float], float]:
