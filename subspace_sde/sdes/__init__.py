@@ -4,6 +4,7 @@ from .base import IsotropicSDE
 from .edm import EDM
 from .flow import RectifiedFlow
 from .spacings import OwnSpacing, Rho, Spacing, UniformLogSNR, UniformTime
+from .tabulated import Tabulated
 from .ve import VE
 from .vp import VP, SubVP
 
@@ -17,6 +18,7 @@ __all__ = [
     "Rho",
     "Spacing",
     "SubVP",
+    "Tabulated",
     "UniformLogSNR",
     "UniformTime",
 ]

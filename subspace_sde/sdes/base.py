@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import array_api_compat
 import numpy as np
@@ -102,6 +102,20 @@ class IsotropicSDE(Specified, ABC):
         u = np.linspace(self.grid_parameter(start), self.grid_parameter(end), n + 1)
         times = np.asarray([self.from_grid_parameter(float(v)) for v in u])
         return np.concatenate([[start], times[1:-1], [end]])
+
+    @checked
+    def between(self, t_min: float, T: float) -> Self:
+        """The same curves on a part of [t_min, T]: a process that begins or ends elsewhere, as samplers choose it.
+
+        Raises ValueError for ends that lie outside.
+
+        >>> from subspace_sde import VP
+        >>> VP().between(0.05, 0.95)
+        VP(t_min=0.05, T=0.95, beta_min=0.1, beta_max=20)
+        """
+        for name, t in (("t_min", t_min), ("T", T)):
+            check_inside(name, t, self.t_min, self.T)
+        return type(self)(**{**self._arguments(), "t_min": float(t_min), "T": float(T)})
 
     def check_terminal(self) -> None:
         """A ValueError where α(T) is 0 but for rounding (zero terminal SNR).
