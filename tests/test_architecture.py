@@ -35,6 +35,7 @@ measurements   linear A
 posterior      given y = A x + noise
 likelihood     the probability flow: densities and latents
 planning       which levels, and when
+diffusers      networks and pipelines that people have
 images         photographs to batches
 analysis       data to candidates to curves to a plan and its report
 testing        the laws, for anybody's subspace, SDE or backend

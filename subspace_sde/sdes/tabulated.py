@@ -13,7 +13,7 @@ from typing import Any, Self
 import array_api_compat
 import numpy as np
 
-from ..arrays import exp, sqrt
+from ..arrays import Array, exp, sqrt
 from ..backend import Constant, host
 from ..border import checked
 from ..specification import register
@@ -45,18 +45,20 @@ class Tabulated(IsotropicSDE):
 
     def __init__(
         self,
-        times: Sequence[float],
-        alphas: Sequence[float],
-        sigmas: Sequence[float],
+        times: Sequence[float] | Array,
+        alphas: Sequence[float] | Array,
+        sigmas: Sequence[float] | Array,
         t_min: float | None = None,
         T: float | None = None,
     ) -> None:
         from scipy.interpolate import PchipInterpolator  # takes a while to import
 
         self.times, self.alphas, self.sigmas = (host(values) for values in (times, alphas, sigmas))
-        if not len(self.times) == len(self.alphas) == len(self.sigmas):
-            lengths = f"{len(self.times)}, {len(self.alphas)} and {len(self.sigmas)}"
-            raise ValueError(f"times, alphas and sigmas must be of one length, got {lengths}")
+        shapes = [values.shape for values in (self.times, self.alphas, self.sigmas)]
+        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
+            raise ValueError(
+                f"times, alphas and sigmas must be of one length, got shapes {shapes[0]}, {shapes[1]} and {shapes[2]}"
+            )
         if len(self.times) < 2:
             raise ValueError(f"a table needs at least two times, got {len(self.times)}")
         for name in ("times", "alphas", "sigmas"):
@@ -79,7 +81,7 @@ class Tabulated(IsotropicSDE):
         self._a, self._v = (_Cubic(PchipInterpolator(self.times, y)) for y in (log_alpha, log_snr))
 
     @classmethod
-    def from_betas(cls, betas: Sequence[float]) -> Self:
+    def from_betas(cls, betas: Sequence[float] | Array) -> Self:
         """The schedule of a discrete chain (Ho et al. 2020): α² = Π(1 − β) and σ² = 1 − α² at step i, t = (i + 1)/N.
 
         Parameters
@@ -176,7 +178,8 @@ class _Cubic:
 
     def _index(self, rising: Constant, t: Any) -> Any:
         xp = array_api_compat.array_namespace(t)
-        found = xp.searchsorted(rising.like(t), xp.reshape(t, (-1,)), side="right") - 1
+        packed = xp.reshape(t, (-1,)) + 0.0  # torch complains of a view with gaps
+        found = xp.searchsorted(rising.like(t), packed, side="right") - 1
         return xp.clip(found, 0, self._last)
 
 

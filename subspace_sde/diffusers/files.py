@@ -1,0 +1,114 @@
+"""Where networks and schedulers lie: a folder as diffusers writes it, or a name on the hub. No pickle is read."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .conventions import scheduler_from
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
+_NETWORKS = ("UNet2DModel",)
+_HOW = (
+    "load it yourself, weights = torch.load(file, weights_only=True) and network.load_state_dict(weights), and give "
+    "pretrained((network, scheduler)), or save it anew as safetensors"
+)
+
+
+def folder_of(source: str | Path) -> Path:
+    """The folder that `source` names: its path, or a name on the hub, whose files are in the hub's cache or fetched.
+
+    Raises ValueError for what does not exist, a single file, and a hub that does not give it.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.exists():
+        if path.suffix in _PICKLES:
+            raise ValueError(f"{path} is a pickle, which can run any code as it is read, and is refused: {_HOW}")
+        raise ValueError(f"{path} is a file: give the folder with the config beside the weights")
+    if isinstance(source, Path) or not _HUB_NAME.fullmatch(source):
+        raise ValueError(
+            f"{path} does not exist: give a folder, a name on the hub like google/ddpm-cifar10-32, a "
+            "pipeline, or a pair (network, scheduler)"
+        )
+    from huggingface_hub import snapshot_download
+
+    wanted = [f"{place}{name}" for place in ("", "unet/", "scheduler/") for name in ("*.json", "*.safetensors")]
+    try:
+        return Path(snapshot_download(source, allow_patterns=[*wanted, "vae/config.json", "vqvae/config.json"]))
+    except Exception as error:
+        raise ValueError(
+            f"the hub gave no {source} ({type(error).__name__}), and no folder here has that name: where there is no "
+            f"connection, give the folder of a copy, pretrained('path/to/{source.split('/')[1]}')"
+        ) from error
+
+
+def network_in(folder: Path) -> Any:
+    """The network in a folder: at its root, or under ``unet/``.
+
+    Raises ValueError for a folder without one, a class or a field that is not known here, weights that are a pickle or
+    do not fit the config.
+    """
+    import diffusers
+    from safetensors import SafetensorError
+
+    place = next((place for place in (folder, folder / "unet") if _class_in(place / "config.json") in _NETWORKS), None)
+    if place is None:
+        found = {name: _class_in(folder / name) for name in ("config.json", "unet/config.json")}
+        seen = ", ".join(f"{kind} in {name}" for name, kind in found.items() if kind)
+        raise ValueError(f"{folder} holds no network that is known here ({', '.join(_NETWORKS)}), but {seen or 'none'}")
+    config, kind = _json(place / "config.json"), getattr(diffusers, _class_in(place / "config.json"))
+    for key in config:
+        if not key.startswith("_") and key not in inspect.signature(kind).parameters:
+            raise ValueError(f"unknown field {key!r} in {place / 'config.json'}: what it means is not guessed")
+    if not any(place.glob("*.safetensors")):
+        pickles = sorted(file.name for file in place.iterdir() if file.suffix in _PICKLES)
+        if pickles:
+            raise ValueError(f"{place} has its weights in a pickle, {pickles[0]}, which can run any code: {_HOW}")
+        raise ValueError(f"{place} has no weights: diffusion_pytorch_model.safetensors is missing")
+    try:
+        network, told = kind.from_pretrained(place, use_safetensors=True, output_loading_info=True)
+    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"the weights and the config in {place} do not match: {first}") from error
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if names := sorted(map(str, told[what])):
+            raise ValueError(
+                f"the weights and the config in {place} do not match: {what.replace('_keys', '')} "
+                f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+            )
+    return network.eval()
+
+
+def scheduler_in(folder: Path) -> Any:
+    """The scheduler in a folder: at its root, or under ``scheduler/``; a ValueError for a folder without one."""
+    for file in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json"):
+        if file.is_file():
+            return scheduler_from(_json(file))
+    raise ValueError(f"{folder} has no scheduler_config.json, neither there nor under scheduler/")
+
+
+def latents_in(folder: Path) -> dict[str, Any] | None:
+    """The config of the autoencoder beside the network, where there is one."""
+    return next(
+        (_json(file) for file in (folder / n / "config.json" for n in ("vae", "vqvae")) if file.is_file()), None
+    )
+
+
+def _class_in(file: Path) -> str:
+    return str(_json(file).get("_class_name", "")) if file.is_file() else ""
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} holds no config, but a {type(found).__name__}")
+    return found

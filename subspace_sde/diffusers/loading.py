@@ -1,0 +1,118 @@
+"""`pretrained`: a network of diffusers, its process and its score."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..arrays import Score
+from ..border import checked
+from ..sdes import IsotropicSDE
+from ..shown import Shown
+from .conventions import convention
+from .files import folder_of, latents_in, network_in, scheduler_in
+from .networks import UNet2D
+
+
+class NetworkScore:
+    """The score of a network: ``score(x, t)`` or, with class labels, ``score(x, t, labels)``, x a torch tensor.
+
+    Attributes
+    ----------
+    network: the network behind it, whose device its x has.
+    multiple_of: which lengths it takes; `subspace_sde.scores.at_level` asks for it.
+    """
+
+    def __init__(self, score: Score, network: Any, multiple_of: int) -> None:
+        self._score, self.network, self.multiple_of = score, network, multiple_of
+
+    def __call__(self, x: Any, t: Any, *condition: Any) -> Any:
+        return self._score(x, t, *condition)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pretrained(Shown):
+    """What `pretrained` returns.
+
+    Attributes
+    ----------
+    score: of what the network was trained on, ``scale * pixels + offset``, under `sde`: x of shape
+        (*batch, *shape), of other heights and widths too, t a float or an array over the batch.
+    sde: the process under which it was trained.
+    shape: (channels, height, width) of what it was trained on.
+    scale, offset: of its data, where pixels lie in [0, 1], or where an autoencoder gives latents, of those.
+    classes: how many class labels it takes, as the condition; None for a network without.
+    latent: whether it works on the latents of an autoencoder.
+    network, scheduler: of diffusers, as they were loaded or given.
+    """
+
+    score: Score = field(repr=False)
+    sde: IsotropicSDE
+    shape: tuple[int, ...]
+    scale: float
+    offset: float
+    classes: int | None
+    latent: bool
+    network: Any = field(repr=False)
+    scheduler: Any = field(repr=False)
+
+
+@checked
+def pretrained(source: Any) -> Pretrained:
+    """A network that somebody trained, and what its configs say of it.
+
+    Parameters
+    ----------
+    source: a folder as diffusers writes it, a name on the hub, a pipeline, or a pair (network, scheduler).
+
+    A warning says what the scheduler does beside and a score does not: clipping or thresholding of its estimates of
+    x(0), and the last step of a schedule with zero terminal SNR, where no score exists.
+
+    Raises
+    ------
+    TypeError: another kind of source.
+    ValueError: a scheduler, a prediction type or another field of a config that is not known here; a checkpoint that
+        is a pickle; weights that do not fit their config; a hub that does not answer. When the score is called: class
+        labels missing or out of range, sizes that the network cannot halve, another number of channels.
+    """
+    network, scheduler, autoencoder = _parts(source)
+    told = convention(scheduler)
+    if type(network).__name__ != "UNet2DModel":
+        raise ValueError(f"the network {type(network).__name__} is unknown here: known is UNet2DModel")
+    learned = scheduler.config.get("variance_type")
+    raw = UNet2D(network, told.family, None if learned is None else str(learned).startswith("learned"))
+    for sentence in told.unfollowed:
+        warnings.warn(sentence, stacklevel=3)
+    scale, offset = (told.scale, told.offset) if autoencoder is None else _range_of_latents(autoencoder)
+    score = NetworkScore(told.score(raw), network, raw.multiple_of)
+    latent = autoencoder is not None
+    return Pretrained(score, told.sde, raw.shape, scale, offset, raw.classes, latent, network, scheduler)
+
+
+def _parts(source: Any) -> tuple[Any, Any, Mapping[str, Any] | None]:
+    """Network, scheduler, and the config of the autoencoder whose latents the network knows, if it does."""
+    if isinstance(source, (str, Path)):
+        folder = folder_of(source)
+        return network_in(folder), scheduler_in(folder), latents_in(folder)
+    if isinstance(source, tuple) and len(source) == 2 and all(hasattr(part, "config") for part in source):
+        return source[0], source[1], None
+    if hasattr(source, "unet") and hasattr(source, "scheduler"):
+        autoencoder = getattr(source, "vae", None) or getattr(source, "vqvae", None)
+        return source.unet, source.scheduler, None if autoencoder is None else autoencoder.config
+    raise TypeError(
+        "`source` takes a folder, a name on the hub, a pipeline of diffusers or a pair (network, scheduler), "
+        f"got {type(source).__name__}"
+    )
+
+
+def _range_of_latents(config: Mapping[str, Any]) -> tuple[float, float]:
+    """a and b of a z + b, what the network knows of the latents z: (z − shift_factor) scaling_factor."""
+    if config.get("latents_mean") is not None or config.get("latents_std") is not None:
+        raise ValueError(
+            "latents_mean and latents_std of the autoencoder are unknown here: one scale for all channels is"
+        )
+    scale, shift = float(config.get("scaling_factor") or 1.0), float(config.get("shift_factor") or 0.0)
+    return scale, -scale * shift

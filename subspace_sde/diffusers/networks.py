@@ -1,0 +1,112 @@
+"""Networks of diffusers as ``raw(x, label, *condition)``, x of shape (*batch, *shape) in any floating dtype.
+
+The label is always handed on as a floating-point tensor with one entry a sample: `UNet2DModel.forward` makes whole
+numbers of a Python float, so that a time of 949.9 would be 949, and a σ below 1 none at all.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..arrays import is_integer
+from ..backend import readable
+
+_HALVING = 2
+
+
+class UNet2D:
+    """A `UNet2DModel`.
+
+    Attributes
+    ----------
+    module: the network.
+    shape: (channels, height, width) of what it was trained on.
+    multiple_of: which heights and widths it takes.
+    classes: how many class labels it knows; None for a network without.
+    """
+
+    def __init__(self, module: Any, family: str, learned_variance: bool | None = None) -> None:
+        config = module.config
+        self.module, self.classes = module, config.num_class_embeds
+        if config.class_embed_type is not None:
+            raise ValueError(
+                f"class_embed_type={config.class_embed_type!r} of the network is unknown here: known is None"
+            )
+        embedding, expected = config.time_embedding_type, "fourier" if family == "score" else "positional"
+        if embedding != expected:
+            raise ValueError(
+                f"time_embedding_type={embedding!r} of the network does not go with its scheduler, which asks for "
+                f"{expected!r}"
+            )
+        size = config.sample_size
+        if size is None:
+            raise ValueError("sample_size of the network is None: its config must say for which images it was made")
+        height, width = (size, size) if is_integer(size) else size
+        self.shape = (int(config.in_channels), int(height), int(width))
+        self.multiple_of = _HALVING ** (len(config.block_out_channels) - 1)
+        split = config.out_channels == 2 * config.in_channels and learned_variance is not False
+        if not split and config.out_channels != config.in_channels:
+            raise ValueError(
+                f"out_channels={config.out_channels} of the network does not fit its in_channels={config.in_channels}: "
+                "known are as many, and twice as many with a learned variance_type of the scheduler"
+            )
+
+    def __call__(self, x: Any, label: Any, *condition: Any) -> Any:
+        import torch
+
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(
+                f"the network takes torch tensors, got {type(x).__name__}: sample(..., like=torch.zeros(()))"
+            )
+        channels, height, width = x.shape[-3:] if x.ndim >= 3 else (0, 0, 0)
+        if channels != self.shape[0]:
+            raise ValueError(f"the network takes (*batch, {self.shape[0]}, height, width), got {tuple(x.shape)}")
+        _check_halvable(self.multiple_of, height, width)
+        batch = x.shape[:-3]
+        flat = x.reshape(-1, channels, height, width)
+        weight = next(self.module.parameters())
+        out = self.module(
+            flat.to(weight.dtype), _label(label, x, batch, flat.shape[0]), class_labels=self._labels(condition, flat)
+        ).sample
+        return out[:, :channels].to(x.dtype).reshape(x.shape)
+
+    def _labels(self, condition: tuple[Any, ...], x: Any) -> Any:
+        import torch
+
+        if self.classes is None:
+            if condition:
+                raise ValueError("the network knows no class labels: leave the condition out")
+            return None
+        if not condition or condition[0] is None:
+            raise ValueError(f"the network takes class labels, 0 to {self.classes - 1}, one a sample: give a condition")
+        labels = torch.as_tensor(condition[0], device=x.device)
+        if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+            raise ValueError(f"class labels are whole numbers, got {labels.dtype}")
+        if tuple(labels.reshape(-1).shape) != (x.shape[0],):
+            raise ValueError(f"one class label a sample, {x.shape[0]} of them, got shape {tuple(labels.shape)}")
+        if readable(labels) and not bool(((labels >= 0) & (labels < self.classes)).all()):
+            raise ValueError(
+                f"class labels must lie in 0 to {self.classes - 1}, got {int(labels.min())} to {int(labels.max())}"
+            )
+        return labels.reshape(-1).long()
+
+
+def _label(label: Any, x: Any, batch: Any, count: int) -> Any:
+    """(count,), in float32 or, where x is of it, float64."""
+    import torch
+
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    if isinstance(label, (int, float)):
+        return torch.full((count,), label, dtype=dtype, device=x.device)
+    return label.to(dtype).expand(batch).reshape(-1)
+
+
+def _check_halvable(multiple_of: int, height: int, width: int) -> None:
+    for name, n in (("height", height), ("width", width)):
+        if n % multiple_of:
+            near = [k for k in (n - n % multiple_of, n - n % multiple_of + multiple_of) if k]
+            raise ValueError(
+                f"the network halves its input {int(math.log2(multiple_of))} times, so that its height and width are "
+                f"multiples of {multiple_of}, got a {name} of {n}: take {' or '.join(map(str, near))}"
+            )
