@@ -113,9 +113,13 @@ class IsotropicSDE(Specified, ABC):
         >>> VP().between(0.05, 0.95)
         VP(t_min=0.05, T=0.95, beta_min=0.1, beta_max=20)
         """
+        return type(self)(**{**self._arguments(), **dict(zip(("t_min", "T"), self._inside(t_min, T)))})
+
+    def _inside(self, t_min: float, T: float) -> tuple[float, float]:
+        """The ends of `between`, without what rounding took beyond."""
         for name, t in (("t_min", t_min), ("T", T)):
             check_inside(name, t, self.t_min, self.T)
-        return type(self)(**{**self._arguments(), "t_min": float(t_min), "T": float(T)})
+        return max(float(t_min), self.t_min), min(float(T), self.T)
 
     def check_terminal(self) -> None:
         """A ValueError where α(T) is 0 but for rounding (zero terminal SNR).

@@ -8,7 +8,7 @@ from typing import Any
 from ..arrays import exp, sqrt
 from ..border import checked
 from ..specification import register
-from .base import IsotropicSDE, check_inside
+from .base import IsotropicSDE
 
 
 @checked
@@ -44,9 +44,7 @@ class EDM(IsotropicSDE):
         return {"sigma_min": self.sigma_min, "sigma_max": self.sigma_max}  # they are t_min and T
 
     def between(self, t_min: float, T: float) -> EDM:
-        check_inside("t_min", t_min, self.t_min, self.T)
-        check_inside("T", T, self.t_min, self.T)
-        return EDM(t_min, T)
+        return EDM(*self._inside(t_min, T))
 
     def _time_at_log_snr(self, v: Any) -> Any:
         return exp(-v / 2)

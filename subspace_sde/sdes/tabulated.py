@@ -53,27 +53,18 @@ class Tabulated(IsotropicSDE):
     ) -> None:
         from scipy.interpolate import PchipInterpolator  # takes a while to import
 
-        self.times, self.alphas, self.sigmas = (host(values) for values in (times, alphas, sigmas))
-        shapes = [values.shape for values in (self.times, self.alphas, self.sigmas)]
-        if len(set(shapes)) > 1 or len(shapes[0]) != 1:
-            raise ValueError(
-                f"times, alphas and sigmas must be of one length, got shapes {shapes[0]}, {shapes[1]} and {shapes[2]}"
-            )
-        if len(self.times) < 2:
-            raise ValueError(f"a table needs at least two times, got {len(self.times)}")
-        for name in ("times", "alphas", "sigmas"):
-            values = getattr(self, name)
-            if not np.all(np.isfinite(values)):
-                raise ValueError(f"{name} must be finite, got {_first(name, values, ~np.isfinite(values))}")
-            if name != "times" and not np.all(values > 0):
-                raise ValueError(f"{name} must be positive, got {_first(name, values, values <= 0)}")
-        if not np.all(np.diff(self.times) > 0):
-            raise ValueError(f"times must increase, got {_pair('times', self.times, np.diff(self.times) <= 0)}")
+        self.times, self.alphas, self.sigmas = tables = [host(values) for values in (times, alphas, sigmas)]
+        shapes = {values.shape for values in tables}
+        if len(shapes) > 1 or self.times.ndim != 1 or len(self.times) < 2:
+            got = ", ".join(str(values.shape) for values in tables)
+            raise ValueError(f"times, alphas and sigmas are tables of one length, two or more, got shapes {got}")
+        _check("times", self.times, np.isfinite(self.times), "be finite")
+        _check("alphas", self.alphas, (self.alphas > 0) & (self.alphas < np.inf), "be positive and finite")
+        _check("sigmas", self.sigmas, (self.sigmas > 0) & (self.sigmas < np.inf), "be positive and finite")
+        _check("times", self.times[1:], np.diff(self.times) > 0, "increase", 1)
         log_alpha = np.log(self.alphas)
         log_snr = 2 * (log_alpha - np.log(self.sigmas))
-        if not np.all(np.diff(log_snr) < 0):
-            found = _pair(log_snr, np.diff(log_snr) >= 0)
-            raise ValueError(f"noise must grow against the data, log(alpha²/sigma²) decrease strictly, got {found}")
+        _check("log(alphas²/sigmas²)", log_snr[1:], np.diff(log_snr) < 0, "decrease strictly", 1)
         first, last = float(self.times[0]), float(self.times[-1])
         super().__init__(first if t_min is None else t_min, last if T is None else T)
         if not first <= self.t_min < self.T <= last:
@@ -194,11 +185,7 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return array_api_compat.array_namespace(condition).where(condition, a, b)
 
 
-def _first(name: str, values: np.ndarray[Any, Any], wrong: np.ndarray[Any, Any]) -> str:
-    i = int(np.argmax(wrong))
-    return f"{name}[{i}] = {values[i]:g}"
-
-
-def _pair(values: np.ndarray[Any, Any], wrong: np.ndarray[Any, Any]) -> str:
-    i = int(np.argmax(wrong))
-    return f"{values[i]:.6g} and then {values[i + 1]:.6g} at {i} and {i + 1}"
+def _check(name: str, values: np.ndarray[Any, Any], right: np.ndarray[Any, Any], what: str, first: int = 0) -> None:
+    if not np.all(right):
+        i = int(np.argmin(right))
+        raise ValueError(f"{name} must {what}, got {values[i]:g} at {first + i}")
