@@ -38,7 +38,7 @@ _BETAS = (
 )
 _EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 _RENAMED = {"GaussianDDPMScheduler": "DDPMScheduler"}
-_OLD_KEYS = {"timesteps": "num_train_timesteps"}
+_OLD_KEYS = {"timesteps": "num_train_timesteps", "clip_predicted_image": "clip_sample"}
 _WITHOUT_MEANING = {"tensor_format"}  # of the first versions: numbers came as torch's or as numpy's
 _PREDICTIONS = {"epsilon": from_noise, "sample": from_denoiser, "v_prediction": from_v_prediction}
 
@@ -64,26 +64,34 @@ class Convention:
     unfollowed: tuple[str, ...] = field(default=())
 
 
+def library() -> Any:
+    """diffusers, which takes seconds to import."""
+    try:
+        import diffusers
+    except ImportError:
+        raise ImportError('networks of diffusers need it: pip install "subspace-sde[diffusers]"') from None
+    return diffusers
+
+
 def scheduler_from(config: Mapping[str, Any]) -> Any:
     """The scheduler that a JSON config describes, old names and keys included.
 
     Raises ValueError for a class that is not known here, and for a field that the class does not have.
     """
-    import diffusers
-
     name = _RENAMED.get(str(config.get("_class_name")), str(config.get("_class_name")))
     if name not in _FAMILIES:
         raise ValueError(_unknown_scheduler(name))
-    kind = getattr(diffusers, name)
-    given = {_OLD_KEYS.get(key, key): value for key, value in config.items() if key not in _WITHOUT_MEANING}
-    fields = _fields(kind)
-    for key in given:
-        if not key.startswith("_") and key not in fields and not _known(key):
+    kind = getattr(library(), name)
+    given = {_OLD_KEYS.get(key, key): value for key, value in config.items() if not key.startswith("_")}
+    if "predict_epsilon" in given:  # before there was a prediction_type
+        given.setdefault("prediction_type", "epsilon" if given.pop("predict_epsilon") else "sample")
+    for key in given.keys() - _fields(kind) - _WITHOUT_MEANING:
+        if not _known(key):
             raise ValueError(
                 f"unknown field {key!r} in the config of the scheduler {name}: what it means is not guessed"
             )
     try:
-        return kind(**{key: value for key, value in given.items() if key in fields})
+        return kind(**{key: value for key, value in given.items() if key in _fields(kind)})
     except (NotImplementedError, ValueError) as error:
         raise ValueError(f"the config of the scheduler {name} does not fit: {error}") from error
 
@@ -212,9 +220,7 @@ def _fields(kind: type) -> set[str]:
 
 def _known(key: str) -> bool:
     """Whether any scheduler known here has this field: configs keep those of the class that they were made from."""
-    import diffusers
-
-    return any(key in _fields(getattr(diffusers, name)) for name in _FAMILIES)
+    return any(key in _fields(getattr(library(), name)) for name in _FAMILIES)
 
 
 def _unknown_scheduler(name: str) -> str:

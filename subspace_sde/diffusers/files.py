@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .conventions import scheduler_from
+from .conventions import library, scheduler_from
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
@@ -36,6 +36,7 @@ def folder_of(source: str | Path) -> Path:
             f"{path} does not exist: give a folder, a name on the hub like google/ddpm-cifar10-32, a "
             "pipeline, or a pair (network, scheduler)"
         )
+    library()
     from huggingface_hub import snapshot_download
 
     wanted = [f"{place}{name}" for place in ("", "unet/", "scheduler/") for name in ("*.json", "*.safetensors")]
@@ -54,33 +55,29 @@ def network_in(folder: Path) -> Any:
     Raises ValueError for a folder without one, a class or a field that is not known here, weights that are a pickle or
     do not fit the config.
     """
-    import diffusers
-    from safetensors import SafetensorError
-
-    place = next((place for place in (folder, folder / "unet") if _class_in(place / "config.json") in _NETWORKS), None)
+    place = next((place for place in (folder, folder / "unet") if _class_in(place) in _NETWORKS), None)
     if place is None:
-        found = {name: _class_in(folder / name) for name in ("config.json", "unet/config.json")}
-        seen = ", ".join(f"{kind} in {name}" for name, kind in found.items() if kind)
-        raise ValueError(f"{folder} holds no network that is known here ({', '.join(_NETWORKS)}), but {seen or 'none'}")
-    config, kind = _json(place / "config.json"), getattr(diffusers, _class_in(place / "config.json"))
-    for key in config:
+        seen = [f"{_class_in(place)} in {place}" for place in (folder, folder / "unet") if _class_in(place)]
+        found = ", ".join(seen) or "no config.json of one"
+        raise ValueError(f"{folder} holds no network that is known here ({', '.join(_NETWORKS)}), but {found}")
+    kind = getattr(library(), _class_in(place))
+    for key in _json(place / "config.json"):
         if not key.startswith("_") and key not in inspect.signature(kind).parameters:
             raise ValueError(f"unknown field {key!r} in {place / 'config.json'}: what it means is not guessed")
     if not any(place.glob("*.safetensors")):
         pickles = sorted(file.name for file in place.iterdir() if file.suffix in _PICKLES)
-        if pickles:
-            raise ValueError(f"{place} has its weights in a pickle, {pickles[0]}, which can run any code: {_HOW}")
-        raise ValueError(f"{place} has no weights: diffusion_pytorch_model.safetensors is missing")
+        held = f"a pickle, {pickles[0]}, which can run any code as it is read," if pickles else "none"
+        raise ValueError(f"{place} has no weights as safetensors, but {held}: {_HOW}")
     try:
         network, told = kind.from_pretrained(place, use_safetensors=True, output_loading_info=True)
-    except (OSError, RuntimeError, ValueError, TypeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"the weights and the config in {place} do not match: {first}") from error
+    except Exception as error:  # of safetensors, torch, accelerate and diffusers
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"the weights and the config in {place} do not match: {said[0]}") from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if names := sorted(map(str, told[what])):
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise ValueError(
-                f"the weights and the config in {place} do not match: {what.replace('_keys', '')} "
-                f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+                f"the weights and the config in {place} do not match: {what.removesuffix('_keys')} {names[0]}{more}"
             )
     return network.eval()
 
@@ -93,14 +90,20 @@ def scheduler_in(folder: Path) -> Any:
     raise ValueError(f"{folder} has no scheduler_config.json, neither there nor under scheduler/")
 
 
-def latents_in(folder: Path) -> dict[str, Any] | None:
-    """The config of the autoencoder beside the network, where there is one."""
-    return next(
-        (_json(file) for file in (folder / n / "config.json" for n in ("vae", "vqvae")) if file.is_file()), None
-    )
+def autoencoder_in(folder: Path) -> dict[str, Any] | None:
+    """The config of the autoencoder beside the network, its class's own values where it says none; None without one."""
+    for place in (folder / "vae", folder / "vqvae"):
+        if name := _class_in(place):
+            kind = getattr(library(), name, None)
+            if kind is None:
+                raise ValueError(f"the autoencoder {name} in {place} is unknown to diffusers")
+            usual = {key: parameter.default for key, parameter in inspect.signature(kind).parameters.items()}
+            return usual | _json(place / "config.json")
+    return None
 
 
-def _class_in(file: Path) -> str:
+def _class_in(place: Path) -> str:
+    file = place / "config.json"
     return str(_json(file).get("_class_name", "")) if file.is_file() else ""
 
 

@@ -13,7 +13,7 @@ from ..border import checked
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from .conventions import convention
-from .files import folder_of, latents_in, network_in, scheduler_in
+from .files import autoencoder_in, folder_of, network_in, scheduler_in
 from .networks import UNet2D
 
 
@@ -83,20 +83,20 @@ def pretrained(source: Any) -> Pretrained:
     if type(network).__name__ != "UNet2DModel":
         raise ValueError(f"the network {type(network).__name__} is unknown here: known is UNet2DModel")
     learned = scheduler.config.get("variance_type")
-    raw = UNet2D(network, told.family, None if learned is None else str(learned).startswith("learned"))
+    learns = None if learned is None else str(learned).startswith("learned")
+    raw = UNet2D(network, told.family, learns, latent=autoencoder is not None)
     for sentence in told.unfollowed:
         warnings.warn(sentence, stacklevel=3)
     scale, offset = (told.scale, told.offset) if autoencoder is None else _range_of_latents(autoencoder)
     score = NetworkScore(told.score(raw), network, raw.multiple_of)
-    latent = autoencoder is not None
-    return Pretrained(score, told.sde, raw.shape, scale, offset, raw.classes, latent, network, scheduler)
+    return Pretrained(score, told.sde, raw.shape, scale, offset, raw.classes, raw.latent, network, scheduler)
 
 
 def _parts(source: Any) -> tuple[Any, Any, Mapping[str, Any] | None]:
     """Network, scheduler, and the config of the autoencoder whose latents the network knows, if it does."""
     if isinstance(source, (str, Path)):
         folder = folder_of(source)
-        return network_in(folder), scheduler_in(folder), latents_in(folder)
+        return network_in(folder), scheduler_in(folder), autoencoder_in(folder)
     if isinstance(source, tuple) and len(source) == 2 and all(hasattr(part, "config") for part in source):
         return source[0], source[1], None
     if hasattr(source, "unet") and hasattr(source, "scheduler"):

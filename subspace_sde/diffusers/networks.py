@@ -24,11 +24,12 @@ class UNet2D:
     shape: (channels, height, width) of what it was trained on.
     multiple_of: which heights and widths it takes.
     classes: how many class labels it knows; None for a network without.
+    latent: whether it knows the latents of an autoencoder.
     """
 
-    def __init__(self, module: Any, family: str, learned_variance: bool | None = None) -> None:
+    def __init__(self, module: Any, family: str, learned_variance: bool | None = None, latent: bool = False) -> None:
         config = module.config
-        self.module, self.classes = module, config.num_class_embeds
+        self.module, self.classes, self.latent = module, config.num_class_embeds, latent
         if config.class_embed_type is not None:
             raise ValueError(
                 f"class_embed_type={config.class_embed_type!r} of the network is unknown here: known is None"
@@ -61,11 +62,14 @@ class UNet2D:
             )
         channels, height, width = x.shape[-3:] if x.ndim >= 3 else (0, 0, 0)
         if channels != self.shape[0]:
-            raise ValueError(f"the network takes (*batch, {self.shape[0]}, height, width), got {tuple(x.shape)}")
+            hint = ": it knows latents, encode pixels with its autoencoder first" if self.latent else ""
+            raise ValueError(f"the network takes (*batch, {self.shape[0]}, height, width), got {tuple(x.shape)}{hint}")
         _check_halvable(self.multiple_of, height, width)
         batch = x.shape[:-3]
         flat = x.reshape(-1, channels, height, width)
         weight = next(self.module.parameters())
+        if weight.device != x.device:
+            raise ValueError(f"x lies on {x.device}, the network on {weight.device}: move one to the other")
         out = self.module(
             flat.to(weight.dtype), _label(label, x, batch, flat.shape[0]), class_labels=self._labels(condition, flat)
         ).sample
