@@ -9,6 +9,7 @@ import pytest
 import sympy
 
 from subspace_sde import EDM, VE, VP, IsotropicSDE, RectifiedFlow, SubVP
+from subspace_sde.sdes import Tabulated
 from subspace_sde.sdes.symbolic import derive
 from subspace_sde.testing import check_sde
 
@@ -47,7 +48,7 @@ def _torch():
 
 
 # a new SDE goes through every test by one line here
-SDES = {
+FORMULAS = {
     "VE": VE(),
     "VP": VP(),
     "SubVP": SubVP(),
@@ -59,6 +60,11 @@ SDES = {
     "EDM, other": EDM(0.1, 2.0),
     "RectifiedFlow, other": RectifiedFlow(1e-5, 0.9),
     "a user's own": Cosine(),
+}
+SDES = FORMULAS | {
+    "Tabulated": Tabulated.from_betas(np.linspace(1e-4, 0.02, 1000)),
+    "Tabulated, other": Tabulated(np.geomspace(0.1, 2.0, 40), np.linspace(3.0, 0.5, 40), np.geomspace(0.01, 9.0, 40)),
+    "Tabulated, a part": Tabulated.from_betas(np.linspace(1e-3, 0.2, 100)).between(0.123, 0.97),
 }
 parametrize = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 
@@ -102,7 +108,7 @@ def test_check_sde_names_the_broken_law(curves, law):
 # -- derived again with sympy --------------------------------------------------------------------------------------
 
 
-@parametrize
+@pytest.mark.parametrize("sde", FORMULAS.values(), ids=FORMULAS)
 def test_identities_to_many_digits(sde):
     """f and g² of the code, at 50 digits, against the derivatives of its own α and σ.
 
