@@ -187,10 +187,11 @@ def _parts(code: CodeType, value: Any, itself: bool = True) -> Iterable[Any]:
     if isinstance(value, dict):
         found = [value[key] for key in code.co_consts if isinstance(key, str) and key in value]
     elif _mode(value) is None:
+        own = getattr(value, "__dict__", {})  # a function there is no method
         for name in code.co_names:
             attribute = inspect.getattr_static(value, name, None)
             if isinstance(attribute, property):
                 found += _named(attribute.fget, value)
-            elif attribute is not None and not inspect.isfunction(getattr(value, name, None)):
+            elif attribute is not None and (name in own or not inspect.isfunction(getattr(value, name, None))):
                 found.append(getattr(value, name, None))
     return found or ([value] if itself else [])
