@@ -18,7 +18,7 @@ CALLS = foundations.CALLS | uses.CALLS
 PACKAGE = str(Path(subspace_sde.__file__).parent)
 ROOMS = (
     "subspaces sdes scores oracles statistics divergence planning plotting sampling solvers measurements posterior "
-    "likelihood analysis"
+    "likelihood analysis diffusers"
 ).split()
 NO_ARGUMENTS = set("Ancestral EulerMaruyama ReverseDiffusion UniformTime UniformLogSNR OwnSpacing Staged".split())
 ABSTRACT = {
@@ -38,7 +38,9 @@ ABSTRACT = {
     "Cost",
 }
 DRAWN = {"save"}  # takes a figure
-RESULTS = {"Samples", "Step", "Likelihood", "PosteriorSamples", "Prepared", "Analysis", "Row", "SwitchTime", "View"}
+RESULTS = set(
+    "Samples Step Likelihood PosteriorSamples Prepared Analysis Row SwitchTime View Pretrained NetworkScore".split()
+)
 INSIDE = {"gaussian", "rademacher"}  # of z alone, what a trace calls
 TRUSTED = {("an oracle's score", "t")}  # called at every step, with the times of a grid
 

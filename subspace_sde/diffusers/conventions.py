@@ -102,6 +102,8 @@ def convention(scheduler: Any) -> Convention:
     Raises ValueError for a scheduler, a prediction type or another field that is not known here.
     """
     name = type(scheduler).__name__
+    if not hasattr(scheduler, "config"):
+        raise TypeError(f"`scheduler` takes a scheduler of diffusers, got {name}")
     if name not in _FAMILIES:
         raise ValueError(_unknown_scheduler(name))
     return _FAMILIES[name](scheduler)

@@ -66,6 +66,12 @@ CALLS = {
     "SubVP": (sdes.SubVP, {"beta_min": 0.1, "beta_max": 20.0, "t_min": 1e-3, "T": 1.0}),
     "EDM": (sdes.EDM, {"sigma_min": 0.002, "sigma_max": 80.0}),
     "RectifiedFlow": (sdes.RectifiedFlow, {"t_min": 1e-3, "T": 0.999}),
+    "Tabulated": (
+        sdes.Tabulated,
+        {"times": [0.0, 0.5, 1.0], "alphas": [1.0, 0.8, 0.1], "sigmas": [0.01, 0.6, 0.99], "t_min": 0.1, "T": 0.9},
+    ),
+    "Tabulated.from_betas": (sdes.Tabulated.from_betas, {"betas": [0.1, 0.2, 0.3]}),
+    "IsotropicSDE.between": (VP().between, {"t_min": 0.1, "T": 0.9}),
     "IsotropicSDE.log_snr": (VP().log_snr, {"t": 0.5}),
     "IsotropicSDE.time_at_log_snr": (VP().time_at_log_snr, {"v": 0.5, "clip": False}),
     "IsotropicSDE.grid": (VP().grid, {"n": 3}),

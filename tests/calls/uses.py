@@ -1,11 +1,13 @@
 """A right call of everything public: solvers, sampling and what stands on them."""
 
+import diffusers as library
 import numpy as np
 
 from subspace_sde import (
     VE,
     analysis,
     backend,
+    diffusers,
     images,
     likelihood,
     measurements,
@@ -34,8 +36,15 @@ from tests.calls.objects import (
     X,
     conditional,
 )
+from tests.diffusers.networks import unet
+
+SCHEDULER = library.DDIMScheduler(clip_sample=False)
+SCHEDULER.set_timesteps(4)
 
 CALLS = {
+    # networks of diffusers
+    "pretrained": (diffusers.pretrained, {"source": (unet(), SCHEDULER)}),
+    "from_scheduler": (diffusers.from_scheduler, {"scheduler": SCHEDULER}),
     # sampling
     "sample": (
         sampling.sample,

@@ -58,7 +58,7 @@ def test_latents(root):
     with pytest.raises(ValueError, match="latents_mean and latents_std of the autoencoder are unknown here"):
         pretrained(root)
     write(root / "vae" / "config.json", {"_class_name": "AutoencoderOfTomorrow"})
-    with pytest.raises(ValueError, match="the autoencoder AutoencoderOfTomorrow in .* is unknown to diffusers"):
+    with pytest.raises(ValueError, match=r"the autoencoder AutoencoderOfTomorrow in .* is unknown to diffusers"):
         pretrained(root)
 
 
@@ -129,7 +129,7 @@ def test_unknown_fields(root):
 
 def test_a_folder_without_a_scheduler(root):
     (root / "scheduler_config.json").unlink()
-    with pytest.raises(ValueError, match="has no scheduler_config.json, neither there nor under scheduler/"):
+    with pytest.raises(ValueError, match=r"has no scheduler_config.json, neither there nor under scheduler/"):
         pretrained(root)
 
 
