@@ -59,7 +59,7 @@ def test_noise(kind, config):
 
 @pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
 def test_a_last_step_to_noise_is_a_time(kind):
-    scheduler, times = made(getattr(diffusers, kind)(final_sigmas_type="sigma_min", timestep_spacing="trailing"), 10)
+    _, times = made(getattr(diffusers, kind)(final_sigmas_type="sigma_min", timestep_spacing="trailing"), 10)
     assert len(times) == 11 and times[-1] == pytest.approx(1e-3, abs=1e-6)
 
 
