@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_sde import EDM, NestedSubspaces, SubspaceSDE, sample
+from subspace_sde import EDM, VP, NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.diffusers import from_scheduler, pretrained
-from subspace_sde.scores import change_process
+from subspace_sde.scores import change_process, from_noise
 from subspace_sde.solvers import DDIM, DPMSolver, Heun, Langevin, PredictorCorrector, ReverseDiffusion
 from tests.diffusers.networks import SHAPE, noise, unet
 
@@ -129,3 +129,15 @@ def test_a_predictor_and_a_corrector_step_of_the_ve_sde(monkeypatch):
         both = solver.step(x, times[i], times[i + 1], model.score, model.sde, given)
     assert difference(found, predicted) < 1e-5
     assert difference(both, corrected) < 1e-5
+
+
+def test_the_formula_near_the_table_would_not_do():
+    scheduler = diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing", **PLAIN)
+    scheduler.set_timesteps(20)
+    model, x, near = pretrained((network(), scheduler)), noise(2), VP(0.1, 20.0)
+    times, expected = from_scheduler(scheduler), theirs(network(), scheduler, x)
+
+    def predicts_noise(x, t):
+        return -model.sde.sigma(t) * model.score(x, t)
+
+    assert difference(ours(from_noise(predicts_noise, near), near, times, x, DDIM()), expected) > 1e-3
