@@ -20,7 +20,10 @@ FOREIGN = (
     "hypothesis",
 )
 
-IMPORT = "import subspace_sde, subspace_sde.oracles, subspace_sde.losses, subspace_sde.scores, subspace_sde.testing"
+IMPORT = (
+    "import subspace_sde, subspace_sde.oracles, subspace_sde.losses, subspace_sde.scores, subspace_sde.testing, "
+    "subspace_sde.diffusers"
+)
 NUMPY_ONLY = """
 import numpy as np
 from subspace_sde import VE, EDM, Downsampling, LowPass, NestedSubspaces, SubspaceSDE, sample

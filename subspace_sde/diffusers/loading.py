@@ -77,6 +77,13 @@ def pretrained(source: Any) -> Pretrained:
     ValueError: a scheduler, a prediction type or another field of a config that is not known here; a checkpoint that
         is a pickle; weights that do not fit their config; a hub that does not answer. When the score is called: class
         labels missing or out of range, sizes that the network cannot halve, another number of channels.
+
+    >>> import diffusers
+    >>> blocks = {"block_out_channels": (32,), "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}
+    >>> network = diffusers.UNet2DModel(sample_size=16, **blocks)
+    >>> model = pretrained((network.eval(), diffusers.DDPMScheduler(clip_sample=False)))
+    >>> model.shape, model.scale, model.offset, round(model.sde.log_snr(1.0), 2)
+    ((3, 16, 16), 2.0, -1.0, -10.12)
     """
     network, scheduler, autoencoder = _parts(source)
     told = convention(scheduler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from copy import copy
 from typing import Any, Self
 
 import array_api_compat
@@ -107,19 +108,17 @@ class IsotropicSDE(Specified, ABC):
     def between(self, t_min: float, T: float) -> Self:
         """The same curves on a part of [t_min, T]: a process that begins or ends elsewhere, as samplers choose it.
 
-        Raises ValueError for ends that lie outside.
+        Raises ValueError for ends that lie outside, or in the wrong order.
 
         >>> from subspace_sde import VP
         >>> VP().between(0.05, 0.95)
         VP(t_min=0.05, T=0.95, beta_min=0.1, beta_max=20)
         """
-        return type(self)(**{**self._arguments(), **dict(zip(("t_min", "T"), self._inside(t_min, T)))})
-
-    def _inside(self, t_min: float, T: float) -> tuple[float, float]:
-        """The ends of `between`, without what rounding took beyond."""
         for name, t in (("t_min", t_min), ("T", T)):
             check_inside(name, t, self.t_min, self.T)
-        return max(float(t_min), self.t_min), min(float(T), self.T)
+        part = copy(self)
+        IsotropicSDE.__init__(part, max(float(t_min), self.t_min), min(float(T), self.T))  # what rounding took beyond
+        return part
 
     def check_terminal(self) -> None:
         """A ValueError where α(T) is 0 but for rounding (zero terminal SNR).

@@ -44,7 +44,8 @@ class EDM(IsotropicSDE):
         return {"sigma_min": self.sigma_min, "sigma_max": self.sigma_max}  # they are t_min and T
 
     def between(self, t_min: float, T: float) -> EDM:
-        return EDM(*self._inside(t_min, T))
+        part = super().between(t_min, T)
+        return EDM(part.t_min, part.T)
 
     def _time_at_log_snr(self, v: Any) -> Any:
         return exp(-v / 2)

@@ -1,6 +1,7 @@
 """`pretrained`: each convention against what diffusers computes by itself, and what is refused."""
 
 import math
+import sys
 
 import diffusers
 import numpy as np
@@ -337,6 +338,14 @@ def test_sizes_are_one_number_or_two():
 def test_another_kind_of_source(source):
     with pytest.raises(TypeError, match="`source` takes a folder, a name on the hub, a pipeline of diffusers or"):
         pretrained(source)
+
+
+def test_without_diffusers(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    for source in (tmp_path, "google/ddpm-cifar10-32"):
+        with pytest.raises(ImportError, match=r'need it: pip install "subspace-sde\[diffusers\]"'):
+            pretrained(source)
 
 
 def test_another_network():

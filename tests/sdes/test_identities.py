@@ -11,6 +11,7 @@ import sympy
 from subspace_sde import EDM, VE, VP, IsotropicSDE, RectifiedFlow, SubVP
 from subspace_sde.sdes import Tabulated
 from subspace_sde.sdes.symbolic import derive
+from subspace_sde.specification import build, specify
 from subspace_sde.testing import check_sde
 
 
@@ -66,12 +67,32 @@ SDES = FORMULAS | {
     "Tabulated, other": Tabulated(np.geomspace(0.1, 2.0, 40), np.linspace(3.0, 0.5, 40), np.geomspace(0.01, 9.0, 40)),
     "Tabulated, a part": Tabulated.from_betas(np.linspace(1e-3, 0.2, 100)).between(0.123, 0.97),
 }
+CURVES = ("alpha", "sigma", "f", "g", "log_snr")
 parametrize = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 
 
 @parametrize
 def test_laws(sde, like):
     check_sde(sde, like)
+
+
+@parametrize
+def test_a_part_of_the_times_has_the_same_curves(sde):
+    low, high = (sde.t_min + share * (sde.T - sde.t_min) for share in (0.2, 0.7))
+    part = sde.between(low, high)
+    check_sde(part)
+    assert (part.t_min, part.T, part.prior_std) == (low, high, sde.sigma(high))
+    for t in (low, 0.5 * (low + high), high):
+        assert [getattr(part, name)(t) for name in CURVES] == [getattr(sde, name)(t) for name in CURVES]
+    again = part.between(low * (1 - 1e-15), high)
+    assert (again.t_min, again.T) == (low, high) and (sde.t_min, sde.T) != (low, high)
+    if not isinstance(sde, Cosine):
+        assert again == part == build(specify(part)) != sde
+    for ends in ((sde.t_min, high), (low, sde.T), (high, low), (low, low), (low, math.nan)):
+        with pytest.raises(
+            ValueError, match=r"(t_min|T) must lie in \[|t_min must lie below T|0 < sigma_min < sigma_max"
+        ):
+            part.between(*ends)
 
 
 class Wrong(VE):
