@@ -40,6 +40,13 @@ _EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 _RENAMED = {"GaussianDDPMScheduler": "DDPMScheduler"}
 _OLD_KEYS = {"timesteps": "num_train_timesteps", "clip_predicted_image": "clip_sample"}
 _WITHOUT_MEANING = {"tensor_format"}  # of the first versions: numbers came as torch's or as numpy's
+_USUAL = {
+    "use_flow_sigmas": False,
+    "timestep_type": "discrete",
+    "rescale_betas_zero_snr": False,
+    "invert_sigmas": False,
+}
+"""Fields that change what a network was trained for, and what a scheduler without them does."""
 _PREDICTIONS = {"epsilon": from_noise, "sample": from_denoiser, "v_prediction": from_v_prediction}
 
 
@@ -86,7 +93,7 @@ def scheduler_from(config: Mapping[str, Any]) -> Any:
     if "predict_epsilon" in given:  # before there was a prediction_type
         given.setdefault("prediction_type", "epsilon" if given.pop("predict_epsilon") else "sample")
     for key in given.keys() - _fields(kind) - _WITHOUT_MEANING:
-        if not _known(key):
+        if not _known(key) or given[key] not in (_USUAL.get(key, given[key]), None):
             raise ValueError(
                 f"unknown field {key!r} in the config of the scheduler {name}: what it means is not guessed"
             )
@@ -99,7 +106,7 @@ def scheduler_from(config: Mapping[str, Any]) -> Any:
 def convention(scheduler: Any) -> Convention:
     """Of a scheduler of diffusers.
 
-    Raises ValueError for a scheduler, a prediction type or another field that is not known here.
+    Raises TypeError for what is none, ValueError for a scheduler, a prediction type or another field not known here.
     """
     name = type(scheduler).__name__
     if not hasattr(scheduler, "config"):
@@ -111,9 +118,9 @@ def convention(scheduler: Any) -> Convention:
 
 def _betas(scheduler: Any) -> Convention:
     config = scheduler.config
-    for key, usual in (("use_flow_sigmas", False), ("timestep_type", "discrete")):
-        if config.get(key, usual) not in (usual, None):
-            raise ValueError(f"{key}={config[key]!r} of {type(scheduler).__name__} is unknown here: known is {usual!r}")
+    for key in ("use_flow_sigmas", "timestep_type"):
+        if config.get(key) not in (_USUAL[key], None):
+            raise ValueError(f"{key}={config[key]!r} of the scheduler is unknown here: known is {_USUAL[key]!r}")
     predicted = config.get("prediction_type", "epsilon")
     if predicted not in _PREDICTIONS:
         raise ValueError(_unknown_prediction(predicted, _PREDICTIONS))
@@ -179,7 +186,7 @@ def _consistency(scheduler: Any) -> Convention:
 
 def _flow(scheduler: Any) -> Convention:
     config = scheduler.config
-    if config.get("invert_sigmas", False):
+    if config.get("invert_sigmas"):
         raise ValueError("invert_sigmas=True of the scheduler is unknown here: known is False, with the noise at t = 1")
     sde, count = RectifiedFlow(), config.num_train_timesteps
 

@@ -13,6 +13,7 @@ from .conventions import library, scheduler_from
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
 _NETWORKS = ("UNet2DModel",)
+_VARIANTS = ["*.fp16.*", "*.bf16.*", "*.non_ema.*"]
 _HOW = (
     "load it yourself, weights = torch.load(file, weights_only=True) and network.load_state_dict(weights), and give "
     "pretrained((network, scheduler)), or save it anew as safetensors"
@@ -39,9 +40,10 @@ def folder_of(source: str | Path) -> Path:
     library()
     from huggingface_hub import snapshot_download
 
-    wanted = [f"{place}{name}" for place in ("", "unet/", "scheduler/") for name in ("*.json", "*.safetensors")]
+    # the network alone: a pattern's * goes through folders, and repositories hold many gigabytes beside it
+    weights = [f"{place}diffusion_pytorch_model*.safetensors" for place in ("", "unet/", "transformer/")]
     try:
-        return Path(snapshot_download(source, allow_patterns=[*wanted, "vae/config.json", "vqvae/config.json"]))
+        return Path(snapshot_download(source, allow_patterns=["*.json", *weights], ignore_patterns=_VARIANTS))
     except Exception as error:
         raise ValueError(
             f"the hub gave no {source} ({type(error).__name__}), and no folder here has that name: where there is no "

@@ -7,6 +7,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from subspace_sde.diffusers import pretrained
@@ -100,6 +101,9 @@ def test_unknown_fields(root):
     scheduler_config(root, noise_colour="pink")
     with pytest.raises(ValueError, match="unknown field 'noise_colour' in the config of the scheduler DDPMScheduler"):
         pretrained(root)
+    scheduler_config(root, _class_name="PNDMScheduler", rescale_betas_zero_snr=True)  # which it has not
+    with pytest.raises(ValueError, match="unknown field 'rescale_betas_zero_snr' in the config of the scheduler PNDM"):
+        pretrained(root)
     scheduler_config(root, beta_schedule="wild")
     with pytest.raises(
         ValueError, match="the config of the scheduler DDPMScheduler does not fit: wild is not implemented"
@@ -191,4 +195,9 @@ def test_a_name_in_the_hubs_cache(root, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **how: (asked.append((name, how)), root)[1])
     assert pretrained("google/ddpm-cifar10-32").shape == SHAPE
     [(name, how)] = asked
-    assert name == "google/ddpm-cifar10-32" and not any("bin" in pattern for pattern in how["allow_patterns"])
+    assert name == "google/ddpm-cifar10-32"
+    held = """model_index.json config.json unet/config.json vae/config.json scheduler/scheduler_config.json
+        diffusion_pytorch_model.safetensors unet/diffusion_pytorch_model-00001-of-00002.safetensors"""
+    more = """diffusion_pytorch_model.bin unet/diffusion_pytorch_model.fp16.safetensors v1-5-pruned.safetensors
+        vae/diffusion_pytorch_model.safetensors text_encoder/model.safetensors unet/diffusion_pytorch_model.bin"""
+    assert list(filter_repo_objects([*held.split(), *more.split()], **how)) == held.split()

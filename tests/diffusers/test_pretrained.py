@@ -294,12 +294,12 @@ def test_zero_terminal_snr():
         (
             {},
             diffusers.DPMSolverMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction"),
-            "use_flow_sigmas=True of DPMSolverMultistepScheduler is unknown here: known is False",
+            "use_flow_sigmas=True of the scheduler is unknown here: known is False",
         ),
         (
             {},
             diffusers.EulerDiscreteScheduler(timestep_type="continuous", prediction_type="v_prediction"),
-            "timestep_type='continuous' of EulerDiscreteScheduler is unknown here",
+            "timestep_type='continuous' of the scheduler is unknown here",
         ),
         (
             {},
