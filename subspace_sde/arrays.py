@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
@@ -122,18 +122,42 @@ def check_trailing(method: str, x: Any, expected: tuple[int, ...], hint: str = "
     return xp
 
 
+def check_array(y: Any, whose: str) -> None:
+    """A TypeError where `y`, what `whose` returned, is no array; it names the part of it that is one.
+
+    >>> check_array({"sample": np.zeros(3)}, "the network")
+    Traceback (most recent call last):
+    TypeError: the network returned a dict where an array is due: did you forget `["sample"]`?
+    """
+    if array_api_compat.is_array_api_obj(y):
+        return
+    parts: list[tuple[str, Any]] = [(f".{name}", part) for name, part in getattr(y, "__dict__", {}).items()]
+    if isinstance(y, Mapping):
+        parts += [(f'["{key}"]', part) for key, part in y.items()]
+    elif isinstance(y, (tuple, list)):
+        parts += [(f"[{i}]", part) for i, part in enumerate(y)]
+    hint = next((f": did you forget `{name}`?" for name, part in parts if array_api_compat.is_array_api_obj(part)), "")
+    raise TypeError(f"{whose} returned a {type(y).__name__} where an array is due{hint}")
+
+
 def check_score(s: Any, x: Any, whose: str) -> None:
-    """A ValueError where `s`, what a score returned for x, is not of the shape, dtype, library and device of x."""
+    """A ValueError where `s`, what a score returned for x, is not of the shape, dtype, library and device of x.
+
+    A TypeError where it is no array at all, or one of another library.
+    """
     alike = type(s) is type(x) and s.shape == x.shape and s.dtype == x.dtype
     if alike and array_api_compat.device(s) == array_api_compat.device(x):
         return  # the rest is for the message
-    if getattr(s, "shape", None) != x.shape or s.dtype != x.dtype:
-        raise ValueError(f"{whose} returned {_kind(s)} for x of {_kind(x)}: a score has the shape and dtype of x")
+    check_array(s, whose)
+    if s.shape != x.shape or s.dtype != x.dtype:
+        libraries = {type(a).__module__.split(".")[0] for a in (s, x)}
+        wrong = TypeError if len(libraries) > 1 else ValueError
+        raise wrong(f"{whose} returned {_kind(s)} for x of {_kind(x)}: a score has the shape and dtype of x")
     namespace(x, s)
 
 
 def _kind(x: Any) -> str:
-    return f"shape {tuple(getattr(x, 'shape', ()))} and dtype {getattr(x, 'dtype', type(x).__name__)}"
+    return f"shape {tuple(x.shape)} and dtype {x.dtype}"
 
 
 def is_integer(n: Any) -> bool:

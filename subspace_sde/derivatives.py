@@ -21,6 +21,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from .arrays import check_array
 from .backend import backend_of, host
 
 _TAKEN: ContextVar[str] = ContextVar("whose derivative is being taken", default="")
@@ -31,6 +32,8 @@ _CUT = "torch.no_grad(), torch.inference_mode(), .detach() or numpy inside: leav
 def followed(adapter: str, network: Callable[..., Any], x: Any, *rest: Any) -> Any:
     """``network(x, *rest)``; a ValueError where a derivative is being taken that does not see how it changes with x.
 
+    A TypeError where the network returns no array, but an object that holds it, say.
+
     Parameters
     ----------
     adapter: who calls, for the message; "" for a score itself.
@@ -38,6 +41,7 @@ def followed(adapter: str, network: Callable[..., Any], x: Any, *rest: Any) -> A
     A network that does not change with x is none to complain of. Where no derivative is being taken this costs nothing.
     """
     y, whose = network(x, *rest), _TAKEN.get()
+    check_array(y, f"the network given to `{adapter}`" if adapter else whose)
     if whose and backend_of(x).cut_off(y, x) and _changes(network, x, y, rest):
         what = f"{whose}, in the network given to `{adapter}`," if adapter else whose
         raise ValueError(f"{what} changes with x, but its derivative is cut off, by {_CUT}")

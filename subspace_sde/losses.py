@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from .arrays import Array, Score, check_score, is_floating, namespace, over
 from .backend import RNG, Noise
 from .border import checked
+from .conditions import Condition, check_condition
 from .sdes import IsotropicSDE
 from .sdes.base import checked_time
 from .shown import Shown, brief
@@ -57,7 +58,13 @@ class edm(Shown):
 
 @checked
 def denoising_score_matching(
-    score: Score, x0: Array, t: Array, sde: IsotropicSDE, rng: RNG, weighting: Weighting = sigma_squared
+    score: Score,
+    x0: Array,
+    t: Array,
+    sde: IsotropicSDE,
+    rng: RNG,
+    weighting: Weighting = sigma_squared,
+    condition: Condition | None = None,
 ) -> Any:
     """λ(t) times the mean square of s(x(t), t) + ε/σ over the entries, one number for every element of the batch.
 
@@ -67,6 +74,7 @@ def denoising_score_matching(
     x0: (*batch, *shape), the data in that level's coordinates.
     t: (*batch,), the time of every element.
     rng: an integer, a sequence of integers, or a generator of the arrays' library.
+    condition: (*batch, ...), or several such arrays, as for `sample`; handed to the score behind t.
 
     Returns
     -------
@@ -89,7 +97,9 @@ def denoising_score_matching(
     noise = Noise(rng, batch, x0).normal(shape)
     sigma = over(sde.sigma(t), x0, len(shape))
     x = over(sde.alpha(t), x0, len(shape)) * x0 + sigma * noise
-    found = score(x, t)
+    if condition is not None:
+        check_condition(condition, batch)
+    found = score(x, t, *(() if condition is None else (condition,)))
     check_score(found, x, "the score")
     error = found + noise / sigma
     squares = xp.reshape(error * error, (*batch, math.prod(shape)))

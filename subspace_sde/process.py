@@ -23,6 +23,7 @@ import numpy as np
 from .arrays import Array, Score, Time, device, namespace, over
 from .backend import RNG, Constant, Noise, backend_of, host
 from .border import checked
+from .conditions import check_condition, flat, taken
 from .sdes import IsotropicSDE
 from .sdes.base import check_inside, checked_time
 from .shown import few
@@ -235,24 +236,27 @@ class SubspaceSDE:
 
         Returns
         -------
-        ``score(x, t)``, x of shape (*batch, *ambient_shape); with an array t the elements are grouped by level.
+        ``score(x, t)``, x of shape (*batch, *ambient_shape); with an array t the elements are grouped by level. A
+        condition behind t is handed on: (*batch, ...), or a tuple or mapping of such arrays.
         """
         scores = self.check_scores(scores)
         if level is not None and not 0 <= level <= self.K:
             raise ValueError(f"level must lie in 0 ... {self.K}, got {level}")
 
-        def score(x: Any, t: Any) -> Any:
+        def score(x: Any, t: Any, *condition: Any) -> Any:
             self._check_whole(x)
+            for given in condition:
+                check_condition(given, self._batch(x, 0))
             if level is None:
-                return self._by_level(x, t, lambda k, y, s: self._stage_score(scores[k], k, y, s))
+                return self._by_level(x, t, lambda k, *given: self._stage_score(scores[k], k, *given), *condition)
             low, high = self.ends(level)
             if isinstance(t, (int, float)) and not low <= t <= high:
                 raise ValueError(f"stage {level} reaches from t = {low:g} to {high:g}, got t = {t:g}")
-            return self._stage_score(scores[level], level, x, checked_time(t, self.sde, low, high))
+            return self._stage_score(scores[level], level, x, checked_time(t, self.sde, low, high), *condition)
 
         return score
 
-    def _stage_score(self, score: Score, k: int, x: Any, t: Any) -> Any:
+    def _stage_score(self, score: Score, k: int, x: Any, t: Any, *condition: Any) -> Any:
         xp = array_api_compat.array_namespace(x)
         gaussian = []
         for j, step in enumerate(self.subspaces.steps[:k], start=1):
@@ -263,7 +267,7 @@ class SubspaceSDE:
                 complement = complement - over(self.sde.alpha(t), x, len(step.ambient_shape)) * mean
             gaussian.append(complement / over(self.complement_variance(j, t), x, len(step.ambient_shape)))
             x = inner
-        s = score(x, t)
+        s = score(x, t, *condition)
         for step, part in zip(reversed(self.subspaces.steps[:k]), reversed(gaussian)):
             s = step._embed(s, xp) - part
         return s
@@ -303,27 +307,29 @@ class SubspaceSDE:
         xp = array_api_compat.array_namespace(x)
         return self._by_level(x, t, lambda k, y, _: self.subspaces[k]._project(y, xp))
 
-    def _by_level(self, x: Any, t: Any, function: Callable[[int, Any, Any], Any]) -> Any:
-        """function(k, x, t) on the elements of each level k, put together again in their order."""
+    def _by_level(self, x: Any, t: Any, function: Callable[..., Any], *condition: Any) -> Any:
+        """function(k, x, t, *condition) on the elements of each level k, put together again in their order."""
         if isinstance(t, (int, float)):
             t = checked_time(t, self.sde)
-            return function(self.level(t), x, t)
+            return function(self.level(t), x, t, *condition)
         xp, batch = array_api_compat.array_namespace(x), self._batch(x, 0)
         over(t, x, self._trailing)  # checks
         times = backend_of(t).to_numpy(t)
         check_inside("t", times, self.sde.t_min, self.sde.T)
         levels = np.broadcast_to(self.level(times), batch).reshape(-1)
         if not levels.size:
-            return function(0, x, t)
+            return function(0, x, t, *condition)
         if (levels == levels[0]).all():
-            return function(int(levels[0]), x, t)
+            return function(int(levels[0]), x, t, *condition)
         flat_x, flat_t = xp.reshape(x, (prod(batch), *x.shape[len(batch) :])), xp.reshape(t, (-1,))
+        flat_c = [flat(given, batch) for given in condition]
         groups = [np.flatnonzero(levels == k) for k in range(self.K + 1)]
         parts = []
         for k, group in enumerate(groups):
             if group.size:
                 index = xp.asarray(group, device=device(x))
-                parts.append(function(k, xp.take(flat_x, index, axis=0), xp.take(flat_t, index, axis=0)))
+                rest = [taken(given, group) for given in flat_c]
+                parts.append(function(k, xp.take(flat_x, index, axis=0), xp.take(flat_t, index, axis=0), *rest))
         back = xp.asarray(np.argsort(np.concatenate(groups)), device=device(x))
         return xp.reshape(xp.take(xp.concat(parts, axis=0), back, axis=0), x.shape)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusers.models.unets.unet_2d import UNet2DOutput
 
 from subspace_sde import VP, Downsampling, NestedSubspaces, RectifiedFlow, SubspaceSDE
 from subspace_sde.likelihood import interpolate
@@ -59,7 +60,7 @@ def test_times_at_the_ends_are_taken(name, array):
 @pytest.mark.parametrize(
     ("unconditional", "error", "sentence"),
     [
-        ("none", TypeError, r"`unconditional` takes a number or an array \(numpy, torch, ...\), got 'none'"),
+        ("none", TypeError, r"`unconditional` takes a number or an array \(numpy, torch, ...\) or .*, got 'none'"),
         (math.nan, ValueError, "unconditional is an entry of the condition's array, and finite, got nan"),
         (np.asarray([0.0, math.inf]), ValueError, "unconditional is an entry of the condition's array, and finite"),
     ],
@@ -119,6 +120,21 @@ def test_a_start_lies_on_a_level():
     for level in (-1, 2):
         with pytest.raises(ValueError, match="a start lies on one of the levels 0 to 1, got"):
             sample(made(), [zero, zero], 1, steps=4, start=Start(np.ones(2), level))
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_what_a_network_returns_is_an_array(name, array):
+    x = array(np.ones((2, 3)))
+    unet = lambda x, t: UNet2DOutput(x)  # noqa: E731
+    with pytest.raises(TypeError, match=rf"given to `{name}` returned a UNet2DOutput .*: did you forget `\.sample`\?"):
+        ADAPTERS[name](unet, SDE)(x, 0.5)
+    with pytest.raises(TypeError, match=r"returned a tuple where an array is due: did you forget `\[0\]`\?"):
+        ADAPTERS[name](lambda x, t: (x,), SDE)(x, 0.5)
+    with pytest.raises(TypeError, match=r"returned a float where an array is due$"):
+        ADAPTERS[name](lambda x, t: 0.0, SDE)(x, 0.5)
+    unguided = guided(lambda x, t, c: unet(x, t), 2.0, 0)
+    with pytest.raises(TypeError, match=r"given to `guided` returned a UNet2DOutput .*: did you forget `\.sample`"):
+        unguided(x, 0.5, array([0.0, 1.0]))
 
 
 @pytest.mark.parametrize("name", sorted(ADAPTERS.keys() - {"change_process"}))  # whose SDE looks the time up

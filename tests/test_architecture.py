@@ -16,6 +16,7 @@ arrays         what the array API leaves open: coefficients, namespaces, checks 
 shown          how objects show themselves
 files          files that are whole or not there, and the JSON in them
 border         public calls hold their arguments against their annotations
+conditions     what a score is given beside x and t
 backend        plug-ins and randomness
 derivatives    the product with a Jacobian, and that it is right
 comparison     how a law is held against what was found

@@ -30,6 +30,7 @@ import numpy as np
 from ..arrays import Score, device, namespace
 from ..backend import RNG, Noise, backend_of
 from ..border import checked
+from ..conditions import Condition
 from ..process import SubspaceSDE
 from ..sdes import Spacing
 from ..shown import Shown
@@ -91,7 +92,7 @@ def log_likelihood(
     bins: Bins | None = None,
     *,
     spacing: Spacing | None = None,
-    condition: Any = None,
+    condition: Condition | None = None,
 ) -> Likelihood:
     """The log-density of x under the model that `process` and the scores are, by its probability flow.
 
@@ -110,7 +111,7 @@ def log_likelihood(
     trace: `Hutchinson()` without it, one Rademacher probe; or `Exact()`.
     rng: an integer, a sequence of one integer a sample, or a backend's generator, for probes and dequantisation.
     bins: where x are images of whole numbers; for their bits per dimension.
-    condition: (*batch, ...), as for `sample`.
+    condition: (*batch, ...), or several such arrays, as for `sample`.
 
     Raises
     ------

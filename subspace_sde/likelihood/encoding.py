@@ -17,6 +17,7 @@ from typing import Any
 from ..arrays import Score, device, is_floating, namespace
 from ..backend import backend_of
 from ..border import checked
+from ..conditions import Condition
 from ..process import SubspaceSDE
 from ..sdes import Spacing
 from ..solvers import Solver
@@ -32,7 +33,7 @@ def encode(
     steps: int | Sequence[float] = 1000,
     *,
     spacing: Spacing | None = None,
-    condition: Any = None,
+    condition: Condition | None = None,
 ) -> Any:
     """The latent of x, taken for x(t_min): an array like x, standard normal where x has the model's law.
 
@@ -78,7 +79,7 @@ def decode(
     steps: int | Sequence[float] = 1000,
     *,
     spacing: Spacing | None = None,
-    condition: Any = None,
+    condition: Condition | None = None,
 ) -> Any:
     """x(t_min) from its latent, the inverse of `encode` to the solver's tolerance; a normal z gives a sample.
 

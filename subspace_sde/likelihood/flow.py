@@ -20,6 +20,7 @@ import array_api_compat
 
 from ..arrays import Score, at_least_single, check_score, device, namespace
 from ..backend import backend_of
+from ..conditions import Condition, check_condition, flat, repeated
 from ..derivatives import check_derivative, linearised
 from ..process import SubspaceSDE
 from ..sampling.grids import stage_times
@@ -40,7 +41,7 @@ class Flow:
     x: (*batch, *ambient_shape), what is followed; only its batch and its kind are looked at.
     solver: one that draws no noise; `Heun()` without it.
     steps, spacing: those of `stage_times`.
-    condition: (*batch, ...), handed to the scores as a third argument; none without it.
+    condition: (*batch, ...), or several such arrays, handed to the scores as a third argument; none without it.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ class Flow:
         solver: Solver | None = None,
         steps: int | Sequence[float] = 1000,
         spacing: Spacing | None = None,
-        condition: Any = None,
+        condition: Condition | None = None,
     ) -> None:
         self._solver: Solver = Heun() if solver is None else solver
         scores = process.check_scores(scores)
@@ -67,10 +68,8 @@ class Flow:
             raise ValueError("x holds NaN or infinity: the flow can only be followed from finite numbers")
         self.process, self.size, self._batch, self._dtype = process, prod(batch), batch, x.dtype
         if condition is not None:
-            if tuple(getattr(condition, "shape", ()))[: len(batch)] != batch:
-                got = tuple(getattr(condition, "shape", ())) or type(condition).__name__
-                raise ValueError(f"condition takes one entry for each element of the batch {batch}, got {got}")
-            condition = namespace(condition).reshape(condition, (self.size, *condition.shape[len(batch) :]))
+            check_condition(condition, batch)
+            condition = flat(condition, batch)
         warn_of_training(scores)
         self.scores = tuple(
             DifferentiableScore(s, k, self.size, x, condition, float(process.sde.sigma(process.ends(k)[0])))
@@ -170,7 +169,7 @@ class DifferentiableScore:
     level: k, for messages.
     size: the number of samples; x may hold them several times over.
     like: an array of the kind that the score takes; x may be wider, and the score and its products come back as wide.
-    condition: (size, ...), or none.
+    condition: (size, ...), or several such arrays, or none.
     sigma: σ where the first product will be taken.
     """
 
@@ -225,8 +224,7 @@ class DifferentiableScore:
         if self._condition is None:
             return ()
         times = x.shape[0] // self._size if self._size else 1
-        xp = array_api_compat.array_namespace(self._condition)
-        return (self._condition if times == 1 else xp.concat([self._condition] * times),)
+        return (self._condition if times == 1 else repeated(self._condition, times),)
 
 
 def _differentiates_backwards(like: Any) -> bool:

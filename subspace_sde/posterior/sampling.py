@@ -13,6 +13,7 @@ import array_api_compat
 from ..arrays import Score
 from ..backend import RNG, Noise
 from ..border import checked
+from ..conditions import Condition
 from ..process import SubspaceSDE
 from ..sampling.algorithm_1 import Samples, Stage, Step, checked_num, run
 from ..sampling.grids import stage_times
@@ -56,7 +57,7 @@ def sample_posterior(
     full: bool = False,
     spacing: Spacing | None = None,
     start: Start | None = None,
-    condition: Any = None,
+    condition: Condition | None = None,
     chunk: int | None = None,
     callback: Callable[[Step], Any] | None = None,
     progress: bool = False,

@@ -14,6 +14,7 @@ import numpy as np
 from ..arrays import Array, Score, is_floating, namespace, positive_integer
 from ..backend import RNG, Noise, backend_of, seeds
 from ..border import checked
+from ..conditions import Condition, check_condition, each
 from ..process import SubspaceSDE
 from ..scores import denoiser
 from ..sdes import IsotropicSDE, Spacing
@@ -22,7 +23,7 @@ from ..solvers import EulerMaruyama, Langevin, Solver
 from .given_noise import GivenNoise
 from .grids import stage_times
 from .start import Start
-from .watching import Checked, Guard, steps_of, warn_of_training
+from .watching import Checked, Guard, network_like, steps_of, warn_of_training
 
 _MOST_NUMBERS = 2**36
 
@@ -107,7 +108,7 @@ def sample(
     start: Start | None = None,
     noise: Array | None = None,
     denoise: bool = False,
-    condition: Any = None,
+    condition: Condition | None = None,
     chunk: int | None = None,
     callback: Callable[[Step], Any] | None = None,
     progress: bool = False,
@@ -121,7 +122,8 @@ def sample(
     solver: `EulerMaruyama()` without it.
     steps: steps in all, shared among the levels, or the user's own times from T down to t_min (`stage_times`).
     rng: an integer, a sequence of `num` integers, or a backend's generator.
-    like: an array whose library, device and dtype are used; without it those of `noise`, else numpy float64.
+    like: an array whose library, device and dtype are used. Without it those of `noise`, else the device of a torch
+        network behind the scores, in float32 (float64 for one of float64), else numpy's float64.
     langevin: steps after each injection, at (x_{k-1}, t_k) with s_{k-1}; none without it.
     trajectory: keep the state after every step.
     spacing: how the steps lie: `subspace_sde.sampling`. Without it the one that the solver states (`DPMSolver`: even in
@@ -131,8 +133,8 @@ def sample(
         (num, *ambient_shape), and then the noise that is injected is its too, so that samples of several processes
         from one `noise` belong together. Not beside `start`.
     denoise: return E[x(0) | x(t_min)] instead of x(t_min), which still has noise: one evaluation of s_0 more.
-    condition: class labels, say: an array with one entry a sample, (num, ...); the scores are then called as
-        ``score(x, t, condition)`` with the entries of the samples in x.
+    condition: class labels, say: an array with one entry a sample, (num, ...), or a tuple or mapping of such arrays;
+        the scores are then called as ``score(x, t, condition)`` with the entries of the samples in x.
     chunk: samples at a time, where `num` do not fit in memory; with seeds the noise does not depend on it.
     callback: called with a `Step` after every step; it may raise StopIteration, and what was finished is returned.
     progress: show a progress bar (extra ``progress``).
@@ -156,7 +158,10 @@ def sample(
             namespace(array)
             if not is_floating(array):
                 raise ValueError(f"{name} must be a floating-point array, got {array.dtype}")
-    like = next((array for array in (like, noise) if array is not None), np.zeros(()))
+    named = [array for array in (like, noise) if array is not None]
+    like = named[0] if named else network_like(scores)
+    assumed = like is None
+    like = np.zeros(()) if assumed else like
     num, solver = checked_num(num, process), EulerMaruyama() if solver is None else solver
     grids: list[Sequence[float]] = [times.tolist() for times in stage_times(process, steps, spacing, solver)]
     top = process.K
@@ -188,7 +193,12 @@ def sample(
             for k in reversed(range(top + 1))
         ]
 
-    return run(process, scores, num, stages, rng, like, trajectory, condition, chunk, callback, progress, denoise)
+    try:
+        return run(process, scores, num, stages, rng, like, trajectory, condition, chunk, callback, progress, denoise)
+    except (TypeError, AttributeError, RuntimeError) as error:
+        if assumed:
+            error.add_note("(the scores were given numpy arrays: for those of another library pass one as `like=`)")
+        raise
 
 
 def run(
@@ -207,9 +217,8 @@ def run(
 ) -> Samples:
     """`sample`, given its stages: ``stages(rows, scores)`` returns those of the samples `rows`, chunk by chunk."""
     chunk = positive_integer("chunk", num if chunk is None else chunk)
-    if condition is not None and (not hasattr(condition, "shape") or tuple(condition.shape[:1]) != (num,)):
-        got = tuple(getattr(condition, "shape", ())) or type(condition).__name__
-        raise ValueError(f"condition takes an array with one entry for each of the {num} samples, got {got}")
+    if condition is not None:
+        check_condition(condition, (num,))
     warn_of_training(scores)
     streams = None if backend_of(like).is_generator(rng) else seeds(rng, num)
     starts = range(0, num, chunk)
@@ -235,7 +244,7 @@ def run(
 
         for start in starts:
             rows = slice(start, min(start + chunk, num))
-            labels = None if condition is None else condition[rows]
+            labels = None if condition is None else each(lambda c, rows=rows: c[rows], condition)
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
             checked = [Checked(score, k, labels, None if bar is None else seen) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():

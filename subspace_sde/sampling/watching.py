@@ -14,7 +14,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, check_score, on_host
+from ..arrays import Score, at_least_single, check_score, device, is_floating, on_host
 from ..backend import backend_of
 from ..derivatives import check_derivative, linearised
 from ..sdes import IsotropicSDE
@@ -114,7 +114,7 @@ def steps_of(
 def warn_of_training(scores: Sequence[Score]) -> None:
     """A warning for each score that is a network in training mode, or leads to one."""
     for k, score in enumerate(scores):
-        if _in_training(score):
+        if any(network.training for network in _networks(score)):
             warnings.warn(
                 f"the score of level {k} is a network in training mode, where dropout and batch statistics disturb "
                 "what it says: call its .eval() first",
@@ -122,8 +122,21 @@ def warn_of_training(scores: Sequence[Score]) -> None:
             )
 
 
-def _in_training(score: Any) -> bool:
-    """Whether a score is a network in training mode, or leads to one.
+def network_like(scores: Sequence[Score]) -> Any:
+    """An array of no axes on the device of the first network behind the scores, in float32 or as wide as its weights.
+
+    None where there is no network that has weights on a device.
+    """
+    for network in (network for score in scores for network in _networks(score)):
+        for weights in getattr(network, "parameters", tuple)():
+            if is_floating(weights) and str(device(weights)) != "meta":
+                xp = array_api_compat.array_namespace(weights)
+                return at_least_single(xp.zeros((), dtype=weights.dtype, device=device(weights)))
+    return None
+
+
+def _networks(score: Any) -> Iterator[Any]:
+    """The networks that a score is, or leads to: what is in training mode, or not.
 
     It is followed through adapters, lambdas, partials, methods and containers, by what their code names: of an object
     that holds a training network beside its average, the one that is called. What has a mode ends the search.
@@ -134,10 +147,8 @@ def _in_training(score: Any) -> bool:
         if id(found) in seen or inspect.ismodule(found) or inspect.isclass(found):
             continue
         seen.add(id(found))
-        mode = _mode(found)
-        if mode is not None:
-            if mode:
-                return True
+        if _mode(found) is not None:
+            yield found
         elif inspect.isfunction(found):
             waiting += _named_by_function(found)
         elif inspect.ismethod(found):
@@ -150,7 +161,6 @@ def _in_training(score: Any) -> bool:
             waiting += found
         elif callable(found):
             waiting += _named(inspect.getattr_static(type(found), "__call__", None), found)
-    return False
 
 
 def _mode(value: Any) -> bool | None:

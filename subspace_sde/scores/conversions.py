@@ -9,21 +9,22 @@ at once, and a t outside of [t_min, T] a ValueError when it comes, unless it can
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import array_api_compat
 import numpy as np
 
-from ..arrays import Array, Score, is_floating, log, over, sqrt
+from ..arrays import Array, Score, device, is_floating, log, over, sqrt
 from ..backend import host, readable
 from ..border import checked
+from ..conditions import each
 from ..derivatives import followed
 from ..sdes import IsotropicSDE
 from ..shown import brief
 
 ConditionalScore: TypeAlias = Callable[[Any, Any, Any], Any]
-"""``score(x, t, condition)``, with one entry of the condition for every element of the batch."""
+"""``score(x, t, condition)``, with one entry of the condition for every element of the batch, in each of its arrays."""
 
 
 def _c(coefficient: Any, t: Any, x: Any) -> Any:
@@ -177,7 +178,11 @@ def precondition(network: Score, sde: IsotropicSDE, sigma_data: float, mean: flo
 
 
 @checked
-def guided(score: ConditionalScore, weight: float, unconditional: float | Array) -> ConditionalScore:
+def guided(
+    score: ConditionalScore,
+    weight: float,
+    unconditional: float | Array | Sequence[float | Array] | Mapping[str, float | Array],
+) -> ConditionalScore:
     """Classifier-free guidance (Ho and Salimans 2022): s(x, t, ∅) + w (s(x, t, c) − s(x, t, ∅)).
 
     Each level has a weight of its own: ``[guided(s, w, ∅) for s, w in zip(scores, weights)]``, and
@@ -189,38 +194,54 @@ def guided(score: ConditionalScore, weight: float, unconditional: float | Array)
     score: called as ``score(x, t, condition)``, with at least one leading axis.
     weight: w; 1 samples the condition, more sharpens it.
     unconditional: ∅, the entry of the condition's array that stands for none; a number, or an array of one entry.
+        Where the condition is a tuple or mapping of arrays, one of such entries.
 
-    Raises ValueError for a weight that is not finite, and for an ∅ that is none of the labels' dtype.
+    Raises ValueError for a weight that is not finite, and for an ∅ that is none of the labels' dtype, shape or kind.
 
     >>> import numpy as np
     >>> toward = lambda x, t, c: c[:, None] - x  # the score of N(c, I)
     >>> guided(toward, 2.0, 0)(np.zeros((1, 3)), 0.5, np.asarray([1.0]))
     array([[2., 2., 2.]])
     """
-    weight = _finite("the weight of guidance", weight)
-    nothing = host(unconditional)
-    if not np.all(np.isfinite(nothing)):
-        raise ValueError(f"unconditional is an entry of the condition's array, and finite, got {brief(unconditional)}")
-    whole = bool(np.all(nothing == np.round(nothing)))
+    weight, nothing = _finite("the weight of guidance", weight), each(_Nothing, unconditional)
 
     def both(x: Any, t: Any, condition: Any) -> Any:
         if weight == 1:
             return followed("guided", score, x, t, condition)
-        if not (whole or is_floating(condition)):
-            raise ValueError(
-                f"unconditional is an entry of the condition's array, of {condition.dtype}, got {brief(unconditional)}"
-            )
-        xp, kinds = array_api_compat.array_namespace(x), array_api_compat.array_namespace(condition)
-        kind = {"dtype": condition.dtype, "device": array_api_compat.device(condition)}
-        if isinstance(unconditional, (int, float)):
-            none = kinds.full(condition.shape, unconditional, **kind)  # made where it is needed: no copy from the host
-        else:
-            none = kinds.broadcast_to(kinds.asarray(unconditional, **kind), condition.shape)
+        none = each(lambda labels, entry: entry.like(labels), condition, nothing)
         if weight == 0:
             return followed("guided", score, x, t, none)
+        xp = array_api_compat.array_namespace(x)
         twice = t if isinstance(t, (int, float)) or not t.ndim else xp.concat([t, t])
-        s = followed("guided", score, xp.concat([x, x]), twice, kinds.concat([condition, none]))
+        behind = each(
+            lambda labels, empty: array_api_compat.array_namespace(labels).concat([labels, empty]), condition, none
+        )
+        s = followed("guided", score, xp.concat([x, x]), twice, behind)
         given, free = s[: x.shape[0]], s[x.shape[0] :]
         return free + weight * (given - free)
 
     return both
+
+
+class _Nothing:
+    """∅: what stands for none in one of the condition's arrays."""
+
+    def __init__(self, entry: float | Array) -> None:
+        numbers = host(entry)
+        if not np.all(np.isfinite(numbers)):
+            raise ValueError(f"unconditional is an entry of the condition's array, and finite, got {brief(entry)}")
+        self._entry, self._whole, self._shape = entry, bool(np.all(numbers == np.round(numbers))), numbers.shape
+
+    def like(self, labels: Any) -> Any:
+        """∅ for every sample, in an array as `labels` is one."""
+        n, shape = len(self._shape), tuple(labels.shape)
+        if n > len(shape) or any(a not in (1, b) for a, b in zip(self._shape, shape[len(shape) - n :])):
+            raise ValueError(f"unconditional is an entry of the condition's array, {shape}, got one of {self._shape}")
+        if not (self._whole or is_floating(labels)):
+            raise ValueError(
+                f"unconditional is an entry of the condition's array, of {labels.dtype}, got {brief(self._entry)}"
+            )
+        xp, kind = array_api_compat.array_namespace(labels), {"dtype": labels.dtype, "device": device(labels)}
+        if isinstance(self._entry, (int, float)):
+            return xp.full(shape, self._entry, **kind)  # made where it is needed: no copy from the host
+        return xp.broadcast_to(xp.asarray(self._entry, **kind), shape)

@@ -106,6 +106,10 @@ CALLS = {
         scores.precondition,
         {"network": SCORES[0], "sde": VE(), "sigma_data": 0.5, "mean": 0.0},
     ),
+    "guided by several arrays": (
+        scores.guided,
+        {"score": conditional, "weight": 2.0, "unconditional": {"labels": 0, "words": np.zeros(5)}},
+    ),
     "guided": (scores.guided, {"score": conditional, "weight": 2.0, "unconditional": 0}),
     "change_process": (
         scores.change_process,

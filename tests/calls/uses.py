@@ -72,6 +72,16 @@ CALLS = {
         sampling.sample,
         {"process": PROCESS, "scores": [conditional] * 2, "num": 2, "steps": 4, "condition": np.zeros(2)},
     ),
+    "sample with a condition of several arrays": (
+        sampling.sample,
+        {
+            "process": PROCESS,
+            "scores": [conditional] * 2,
+            "num": 2,
+            "steps": 4,
+            "condition": {"labels": np.zeros(2), "words": np.zeros((2, 5))},
+        },
+    ),
     "Start": (
         lambda x, level, t: sampling.sample(PROCESS, SCORES, 2, steps=4, start=sampling.Start(x, level, t)),
         {"x": np.zeros((2, 2)), "level": 1, "t": 0.7},

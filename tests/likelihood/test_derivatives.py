@@ -101,7 +101,7 @@ def test_leading_axes_streams_and_conditions():
         alone = [lambda y, s, score=score, c=c: score(y - c, s) for score in scores_of(process, law, plain)]
         expected = log_likelihood(process, alone, x[i], steps=30, trace=Exact()).nats
         assert found.nats.ravel()[i] == pytest.approx(expected, abs=1e-5)
-    with pytest.raises(ValueError, match=r"one entry for each element of the batch \(2, 3\), got \(6,\)"):
+    with pytest.raises(ValueError, match=r"one entry for each element of the batch \(2, 3\), got shape \(6,\)"):
         log_likelihood(process, shifted, x.reshape(2, 3, D), condition=labels.ravel())
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from subspace_sde import VP, LowPass, NestedSubspaces, SubspaceSDE, sample
+from subspace_sde import VP, LowPass, NestedSubspaces, SubspaceSDE, log_likelihood, sample
+from subspace_sde.losses import denoising_score_matching
 from subspace_sde.oracles import Gaussian, Mixture
 from subspace_sde.sampling import sampled_law
 from subspace_sde.scores import guided
@@ -95,12 +96,28 @@ def test_labels_choose_the_class_on_every_level(chunk, like, array, host):
 
 
 def test_a_condition_must_fit():
-    with pytest.raises(
-        ValueError, match=r"condition takes an array with one entry for each of the 3 samples, got \(2,\)"
+    one = np.zeros(3)
+    for given, name in (
+        (np.zeros(2), "condition"),
+        ((one, np.zeros((2, 5))), r"condition\[1\]"),
+        ({"text": one, "summary": np.zeros(())}, r"condition\['summary'\]"),
     ):
-        sample(PROCESS, SCORES, 3, steps=6, condition=np.zeros(2))
-    with pytest.raises(ValueError, match="one entry for each of the 3 samples, got int"):
-        sample(PROCESS, SCORES, 3, steps=6, condition=1)
+        sentence = rf"^{name} takes one entry for each element of the batch \(3,\), got shape \("
+        with pytest.raises(ValueError, match=sentence):
+            sample(PROCESS, SCORES, 3, steps=6, condition=given)
+        for call in (
+            lambda c: log_likelihood(PROCESS, SCORES, np.zeros((3, 3, 4, 6)), steps=6, condition=c),
+            lambda c: PROCESS.full_score(SCORES)(np.zeros((3, 3, 4, 6)), 0.5, c),
+            lambda c: denoising_score_matching(SCORES[0], np.zeros((3, 6)), np.full(3, 0.5), SDE, 0, condition=c),
+        ):
+            with pytest.raises(ValueError, match=sentence):
+                call(given)
+    for empty in ((), {}):
+        with pytest.raises(ValueError, match="condition holds no array: leave it out where there is none"):
+            sample(PROCESS, SCORES, 3, steps=6, condition=empty)
+    for wrong in (1, "a cat", [1, 2, 3], {"text": [1, 2, 3]}, {"text": None}):
+        with pytest.raises(TypeError, match=r"`condition` takes an array .* or a mapping of strings to .*, got"):
+            sample(PROCESS, SCORES, 3, steps=6, condition=wrong)
     for chunk in (0, -1):
         with pytest.raises(ValueError, match="chunk must be an integer >= 1, got"):
             sample(PROCESS, SCORES, 3, steps=6, chunk=chunk)

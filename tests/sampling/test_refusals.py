@@ -61,12 +61,21 @@ def test_what_is_no_score_is_named(like):
     good = normal_score(VE())
     half = (lambda x, t: x.half()) if isinstance(like, torch.Tensor) else (lambda x, t: x.astype(np.float16))
     other = (lambda x, t: np.zeros(x.shape)) if isinstance(like, torch.Tensor) else (lambda x, t: torch.zeros(x.shape))
-    for bad in (half, other, lambda x, t: x[:1], lambda x, t: x[..., :1], lambda x, t: 0.0, lambda x, t: None):
+    unlike, none = "a score has the shape and dtype", "a {} where an array is due"
+    for bad, error, sentence in (
+        (half, ValueError, unlike),
+        (other, TypeError, unlike),
+        (lambda x, t: x[:1], ValueError, unlike),
+        (lambda x, t: x[..., :1], ValueError, unlike),
+        (lambda x, t: 0.0, TypeError, none.format("float")),
+        (lambda x, t: None, TypeError, none.format("NoneType")),
+        (lambda x, t: (x,), TypeError, none.format("tuple") + r": did you forget `\[0\]`\?"),
+        (lambda x, t: SimpleNamespace(mode=1, sample=x), TypeError, r"forget `\.sample`\?"),
+        (lambda x, t: {"mode": 1, "sample": x}, TypeError, r"did you forget `\[\"sample\"\]`\?"),
+    ):
         for k in (0, 1):
             scores = [bad if j == k else good for j in range(2)]
-            with pytest.raises(
-                ValueError, match=rf"the score of level {k} returned .* a score has the shape and dtype"
-            ):
+            with pytest.raises(error, match=rf"the score of level {k} returned .*{sentence}"):
                 sample(process, scores, 3, steps=4, like=like)
 
 
