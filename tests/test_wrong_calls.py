@@ -39,7 +39,8 @@ ABSTRACT = {
 }
 DRAWN = {"save"}  # takes a figure
 RESULTS = set(
-    "Samples Step Likelihood PosteriorSamples Prepared Analysis Row SwitchTime View Pretrained NetworkScore".split()
+    "Samples Step Likelihood PosteriorSamples Prepared Analysis Row SwitchTime View "
+    "Pretrained NetworkScore SmallLatents".split()
 )
 INSIDE = {"gaussian", "rademacher"}  # of z alone, what a trace calls
 TRUSTED = {("an oracle's score", "t")}  # called at every step, with the times of a grid

@@ -82,7 +82,7 @@ def unet(shape: tuple[int, ...], channels: tuple[int, ...], layers: int) -> torc
 
     halvings = len(channels) - 1
     check_sizes(Identity(shape), halvings)
-    network: torch.nn.Module = UNet2DModel(  # type: ignore[no-untyped-call, assignment]
+    network: torch.nn.Module = UNet2DModel(
         sample_size=shape[1:],
         in_channels=shape[0],
         out_channels=shape[0],

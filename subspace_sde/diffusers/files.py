@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .conventions import library, scheduler_from
+from .text_to_image import TEXT_TO_IMAGE
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
-_NETWORKS = ("UNet2DModel",)
+_NETWORKS = ("UNet2DModel", *TEXT_TO_IMAGE)
+_PLACES = ("", "unet", "transformer")
 _VARIANTS = ["*.fp16.*", "*.bf16.*", "*.non_ema.*"]
 _HOW = (
     "load it yourself, weights = torch.load(file, weights_only=True) and network.load_state_dict(weights), and give "
@@ -52,14 +54,15 @@ def folder_of(source: str | Path) -> Path:
 
 
 def network_in(folder: Path) -> Any:
-    """The network in a folder: at its root, or under ``unet/``.
+    """The network in a folder: at its root, or under ``unet/`` or ``transformer/``.
 
     Raises ValueError for a folder without one, a class or a field that is not known here, weights that are a pickle or
     do not fit the config.
     """
-    place = next((place for place in (folder, folder / "unet") if _class_in(place) in _NETWORKS), None)
+    places = [folder / place for place in _PLACES]
+    place = next((place for place in places if _class_in(place) in _NETWORKS), None)
     if place is None:
-        seen = [f"{_class_in(place)} in {place}" for place in (folder, folder / "unet") if _class_in(place)]
+        seen = [f"{_class_in(place)} in {place}" for place in places if _class_in(place)]
         found = ", ".join(seen) or "no config.json of one"
         raise ValueError(f"{folder} holds no network that is known here ({', '.join(_NETWORKS)}), but {found}")
     kind = getattr(library(), _class_in(place))

@@ -14,11 +14,15 @@ from ..sdes import IsotropicSDE
 from ..shown import Shown
 from .conventions import convention
 from .files import autoencoder_in, folder_of, network_in, scheduler_in
+from .latents import units
 from .networks import UNet2D
+from .text_to_image import TEXT_TO_IMAGE, TextToImage
 
 
 class NetworkScore:
-    """The score of a network: ``score(x, t)`` or, with class labels, ``score(x, t, labels)``, x a torch tensor.
+    """The score of a network: ``score(x, t)`` or, with a condition, ``score(x, t, condition)``, x a torch tensor.
+
+    The condition is an array of class labels, or of an embedded text (`subspace_sde.diffusers.text_to_image`).
 
     Attributes
     ----------
@@ -87,16 +91,23 @@ def pretrained(source: Any) -> Pretrained:
     """
     network, scheduler, autoencoder = _parts(source)
     told = convention(scheduler)
-    if type(network).__name__ != "UNet2DModel":
-        raise ValueError(f"the network {type(network).__name__} is unknown here: known is UNet2DModel")
-    learned = scheduler.config.get("variance_type")
-    learns = None if learned is None else str(learned).startswith("learned")
-    raw = UNet2D(network, told.family, learns, latent=autoencoder is not None)
+    raw = _asked(network, told.family, scheduler.config.get("variance_type"), autoencoder is not None)
     for sentence in told.unfollowed:
         warnings.warn(sentence, stacklevel=3)
-    scale, offset = (told.scale, told.offset) if autoencoder is None else _range_of_latents(autoencoder)
+    scale, offset = _range_of_latents(autoencoder or {}) if raw.latent else (told.scale, told.offset)
     score = NetworkScore(told.score(raw), network, raw.multiple_of)
     return Pretrained(score, told.sde, raw.shape, scale, offset, raw.classes, raw.latent, network, scheduler)
+
+
+def _asked(network: Any, family: str, variance_type: Any, latent: bool) -> UNet2D | TextToImage:
+    """The network as it is asked; a ValueError for one that is not known here."""
+    kind = type(network).__name__
+    if kind == "UNet2DModel":
+        learns = None if variance_type is None else str(variance_type).startswith("learned")
+        return UNet2D(network, family, learns, latent)
+    if kind not in TEXT_TO_IMAGE:
+        raise ValueError(f"the network {kind} is unknown here: known are UNet2DModel, {', '.join(TEXT_TO_IMAGE)}")
+    return TEXT_TO_IMAGE[kind](network, family)
 
 
 def _parts(source: Any) -> tuple[Any, Any, Mapping[str, Any] | None]:
@@ -106,9 +117,12 @@ def _parts(source: Any) -> tuple[Any, Any, Mapping[str, Any] | None]:
         return network_in(folder), scheduler_in(folder), autoencoder_in(folder)
     if isinstance(source, tuple) and len(source) == 2 and all(hasattr(part, "config") for part in source):
         return source[0], source[1], None
-    if hasattr(source, "unet") and hasattr(source, "scheduler"):
+    network = next(
+        (n for n in (getattr(source, name, None) for name in ("unet", "transformer")) if n is not None), None
+    )
+    if network is not None and hasattr(source, "scheduler"):
         autoencoder = getattr(source, "vae", None) or getattr(source, "vqvae", None)
-        return source.unet, source.scheduler, None if autoencoder is None else autoencoder.config
+        return network, source.scheduler, None if autoencoder is None else autoencoder.config
     raise TypeError(
         "`source` takes a folder, a name on the hub, a pipeline of diffusers or a pair (network, scheduler), "
         f"got {type(source).__name__}"
@@ -121,5 +135,5 @@ def _range_of_latents(config: Mapping[str, Any]) -> tuple[float, float]:
         raise ValueError(
             "latents_mean and latents_std of the autoencoder are unknown here: one scale for all channels is"
         )
-    scale, shift = float(config.get("scaling_factor") or 1.0), float(config.get("shift_factor") or 0.0)
+    scale, shift = units(config)
     return scale, -scale * shift

@@ -67,9 +67,7 @@ class UNet2D:
         _check_halvable(self.multiple_of, height, width)
         batch = x.shape[:-3]
         flat = x.reshape(-1, channels, height, width)
-        weight = next(self.module.parameters())
-        if weight.device != x.device:
-            raise ValueError(f"x lies on {x.device}, the network on {weight.device}: move one to the other")
+        weight = _weight(self.module, x)
         out = self.module(
             flat.to(weight.dtype), _label(label, x, batch, flat.shape[0]), class_labels=self._labels(condition, flat)
         ).sample
@@ -94,6 +92,14 @@ class UNet2D:
                 f"class labels must lie in 0 to {self.classes - 1}, got {int(labels.min())} to {int(labels.max())}"
             )
         return labels.reshape(-1).long()
+
+
+def _weight(module: Any, x: Any) -> Any:
+    """The network's first weight; a ValueError where it lies elsewhere than x."""
+    weight = next(module.parameters())
+    if weight.device != x.device and not hasattr(module, "_hf_hook"):  # which brings it there when it is called
+        raise ValueError(f"x lies on {x.device}, the network on {weight.device}: move one to the other")
+    return weight
 
 
 def _label(label: Any, x: Any, batch: Any, count: int) -> Any:

@@ -1,7 +1,7 @@
 """A right call of everything public: solvers, sampling and what stands on them."""
 
-import diffusers as library
 import numpy as np
+import torch
 
 from subspace_sde import (
     VE,
@@ -37,13 +37,54 @@ from tests.calls.objects import (
     conditional,
 )
 from tests.diffusers.networks import unet
+from tests.diffusers.pipelines import levels, pictures, pipeline
+from tests.diffusers.text_networks import autoencoder
 
-SCHEDULER = library.DDIMScheduler(clip_sample=False)
+PIPE = pipeline(
+    levels(subspaces=subspaces.NestedSubspaces([subspaces.LowPass((3, 8, 12), (4, 6))]), times=[0.4]),
+    unet=unet(num_class_embeds=4),
+    null_label=3,
+)
+SCHEDULER = PIPE.scheduler
 SCHEDULER.set_timesteps(4)
 
 CALLS = {
     # networks of diffusers
     "pretrained": (diffusers.pretrained, {"source": (unet(), SCHEDULER)}),
+    "SubspacePipeline": (
+        diffusers.SubspacePipeline,
+        {
+            "unet": unet(num_class_embeds=4),
+            "scheduler": SCHEDULER,
+            "unet_1": unet(num_class_embeds=4, sample_size=(4, 6)),
+            "process": PIPE.process,
+            "null_label": 3,
+        },
+    ),
+    "SubspacePipeline.from_pipe": (
+        diffusers.SubspacePipeline.from_pipe,
+        {"pipe": (unet(), SCHEDULER), "plan": [(4, 6)], "data": pictures(8), "threshold": 1.0, "null_label": None},
+    ),
+    "SubspacePipeline()": (
+        PIPE,
+        {
+            "batch_size": 2,
+            "generator": [torch.Generator(), torch.Generator()],
+            "num_inference_steps": 4,
+            "solver": solvers.DDIM(),
+            "class_labels": [0, 1],
+            "guidance_scale": 2.0,
+            "output_type": "np",
+            "return_dict": True,
+            "callback_on_step_end": lambda pipe, step, t, kept: kept,
+        },
+    ),
+    "encode_images": (diffusers.encode_images, {"vae": autoencoder(), "images": pictures(2)}),
+    "decode_latents": (diffusers.decode_latents, {"vae": autoencoder(), "latents": np.zeros((2, 4, 4, 6))}),
+    "levels_of": (
+        diffusers.levels_of,
+        {"vae": autoencoder(), "images": pictures(3), "subspace": subspaces.LowPass((4, 4, 6), (4, 4))},
+    ),
     "from_scheduler": (diffusers.from_scheduler, {"scheduler": SCHEDULER}),
     # sampling
     "sample": (

@@ -350,7 +350,7 @@ def test_without_diffusers(monkeypatch, tmp_path):
 
 def test_another_network():
     other = diffusers.AutoencoderKL(block_out_channels=(32,))
-    with pytest.raises(ValueError, match="the network AutoencoderKL is unknown here: known is UNet2DModel"):
+    with pytest.raises(ValueError, match="the network AutoencoderKL is unknown here: known are UNet2DModel, "):
         pretrained((other, diffusers.DDPMScheduler(**PLAIN)))
 
 

@@ -1,0 +1,202 @@
+"""Networks of latents that are asked with an embedded text: Stable Diffusion, Stable Diffusion 3, FLUX.
+
+    UNet2DConditionModel     label: the step i       encoder_hidden_states
+    SD3Transformer2DModel    label: 1000 t           encoder_hidden_states, pooled_projections
+    FluxTransformer2DModel   label: t                the same, and guidance where the network has an embedding for it
+
+The condition is a mapping of these names, which are the networks' own, to what the pipeline's ``encode_prompt`` gives,
+one entry a sample; where there is one name, its array will do. x is (*batch, channels, height, width), in the network's
+units: (z − shift_factor) scaling_factor of the autoencoder's latents z. A network in half precision computes in half
+precision; x and what is returned keep their own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..arrays import is_integer
+from ..conditions import check_condition, flat
+from .networks import _check_halvable, _label, _weight
+
+_SIZE_OF_FLUX = 128  # its config names none; that of its pipeline, for images of 1024 × 1024
+
+
+class TextToImage(ABC):
+    """What they have in common.
+
+    Attributes
+    ----------
+    module: the network.
+    shape: (channels, height, width) of what it was trained on.
+    multiple_of: which heights and widths it takes.
+    takes: the names of its condition, and the number of features of each; None for one number a sample.
+    classes, latent: None, as they have no class labels, and True.
+    """
+
+    family: str
+    classes, latent = None, True
+
+    def __init__(self, module: Any, family: str, size: Any, channels: int, multiple_of: int, takes: Any) -> None:
+        if family != self.family:
+            raise ValueError(
+                f"{type(module).__name__} goes with a scheduler of the family {self.family!r}, got one of {family!r}"
+            )
+        if size is None:
+            raise ValueError("sample_size of the network is None: its config must say for which images it was made")
+        height, width = (size, size) if is_integer(size) else size
+        self.module, self.multiple_of, self.takes = module, multiple_of, dict(takes)
+        self.shape = (int(channels), int(height), int(width))
+
+    def __call__(self, x: Any, label: Any, *condition: Any) -> Any:
+        import torch
+
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(
+                f"the network takes torch tensors, got {type(x).__name__}: sample(..., like=torch.zeros(()))"
+            )
+        channels, height, width = x.shape[-3:] if x.ndim >= 3 else (0, 0, 0)
+        if channels != self.shape[0]:
+            hint = ": encode images to latents first, subspace_sde.diffusers.encode_images(vae, images)" * (
+                channels == 3
+            )
+            raise ValueError(
+                f"the network takes latents, (*batch, {self.shape[0]}, height, width), got {tuple(x.shape)}{hint}"
+            )
+        _check_halvable(self.multiple_of, height, width)
+        batch = x.shape[:-3]
+        given, dtype = self._given(condition, tuple(batch), x), _weight(self.module, x).dtype
+        y = x.reshape(-1, channels, height, width)
+        # a number of guidance stays exact until the network embeds it
+        given = {name: c if self.takes[name] is None else c.to(dtype) for name, c in given.items()}
+        out = self._asked(y.to(dtype), _label(label, x, batch, y.shape[0]), given)
+        return out.to(x.dtype).reshape(x.shape)
+
+    @abstractmethod
+    def _asked(self, x: Any, label: Any, given: dict[str, Any]) -> Any:
+        """What the network says, of x (size, channels, height, width) in its own dtype and label (size,)."""
+
+    def _given(self, condition: tuple[Any, ...], batch: tuple[int, ...], x: Any) -> dict[str, Any]:
+        import torch
+
+        names = " and ".join(self.takes)
+        if not condition or condition[0] is None:
+            raise ValueError(
+                f"the network takes {names}, as the pipeline's encode_prompt gives them: give a mapping of these names "
+                "as the condition"
+            )
+        found = condition[0]
+        if not isinstance(found, (Mapping, tuple, list)) and len(self.takes) == 1:
+            found = {next(iter(self.takes)): found}
+        if not isinstance(found, Mapping) or found.keys() != self.takes.keys():
+            got = " and ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
+            raise ValueError(f"the network takes {names}: give a mapping of these names as the condition, got {got}")
+        tensors = {name: torch.as_tensor(value, device=x.device) for name, value in found.items()}
+        check_condition(tensors, batch)
+        for name, features in self.takes.items():
+            rest = tuple(tensors[name].shape[len(batch) :])
+            if rest[-1:] != (() if features is None else (features,)):
+                raise ValueError(
+                    f"{name} has {f'{features} features' if features else 'one number'} a sample in this network, got "
+                    f"shape {tuple(tensors[name].shape)} for the batch {batch}"
+                )
+        given: dict[str, Any] = flat(tensors, batch)
+        return given
+
+
+class UNet2DCondition(TextToImage):
+    """A `UNet2DConditionModel`, of Stable Diffusion 1.5 or 2.1."""
+
+    family = "betas"
+
+    def __init__(self, module: Any, family: str) -> None:
+        config = module.config
+        for key in (
+            "addition_embed_type",
+            "class_embed_type",
+            "num_class_embeds",
+            "encoder_hid_dim_type",
+            "time_cond_proj_dim",
+        ):
+            if config.get(key) is not None:
+                raise ValueError(f"{key}={config[key]!r} of the network is unknown here: known is None")
+        if config.out_channels != config.in_channels:
+            raise ValueError(
+                f"out_channels={config.out_channels} of the network is unknown here: known are as many as its "
+                f"in_channels={config.in_channels}"
+            )
+        if not is_integer(config.cross_attention_dim):
+            raise ValueError(f"cross_attention_dim={config.cross_attention_dim} of the network: known is one number")
+        halvings, takes = len(config.block_out_channels) - 1, {"encoder_hidden_states": config.cross_attention_dim}
+        super().__init__(module, family, config.sample_size, config.in_channels, 2**halvings, takes)
+
+    def _asked(self, x: Any, label: Any, given: dict[str, Any]) -> Any:
+        return self.module(x, label, **given).sample
+
+
+class SD3Transformer2D(TextToImage):
+    """An `SD3Transformer2DModel`.
+
+    Its table of positions is cropped at its centre: a small grid is taken from the middle of a large one.
+    """
+
+    family = "flow"
+
+    def __init__(self, module: Any, family: str) -> None:
+        config = module.config
+        takes = {
+            "encoder_hidden_states": config.joint_attention_dim,
+            "pooled_projections": config.pooled_projection_dim,
+        }
+        super().__init__(module, family, config.sample_size, config.in_channels, config.patch_size, takes)
+        self._most = config.pos_embed_max_size * config.patch_size
+
+    def _asked(self, x: Any, label: Any, given: dict[str, Any]) -> Any:
+        if max(x.shape[-2:]) > self._most:
+            raise ValueError(
+                f"the network knows the places of at most {self._most} × {self._most} latents, by its "
+                f"pos_embed_max_size, got {x.shape[-2]} × {x.shape[-1]}"
+            )
+        return self.module(hidden_states=x, timestep=label, **given).sample
+
+
+class FluxTransformer2D(TextToImage):
+    """A `FluxTransformer2DModel`: 2 × 2 latents are one token, and whole numbers say where each stands."""
+
+    family = "flow"
+
+    def __init__(self, module: Any, family: str) -> None:
+        config = module.config
+        takes = {
+            "encoder_hidden_states": config.joint_attention_dim,
+            "pooled_projections": config.pooled_projection_dim,
+            **({"guidance": None} if config.guidance_embeds else {}),
+        }
+        super().__init__(module, family, _SIZE_OF_FLUX, config.in_channels // 4, 2, takes)
+
+    def _asked(self, x: Any, label: Any, given: dict[str, Any]) -> Any:
+        import torch
+
+        size, channels, height, width = x.shape
+        rows, columns = height // 2, width // 2
+        tokens = x.reshape(size, channels, rows, 2, columns, 2).permute(0, 2, 4, 1, 3, 5)
+        places = torch.cartesian_prod(*(torch.arange(n, device=x.device) for n in (1, rows, columns)))
+        words = given["encoder_hidden_states"].shape[1]
+        out = self.module(
+            hidden_states=tokens.reshape(size, rows * columns, 4 * channels),
+            timestep=label / 1000,  # the convention of flows gives 1000 t
+            img_ids=places.float(),  # half precision would not tell places beyond 256 apart
+            txt_ids=torch.zeros((words, 3), device=x.device),
+            **given,
+        ).sample
+        image = out.reshape(size, rows, columns, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
+        return image.reshape(size, channels, height, width)
+
+
+TEXT_TO_IMAGE: dict[str, Callable[[Any, str], TextToImage]] = {
+    "UNet2DConditionModel": UNet2DCondition,
+    "SD3Transformer2DModel": SD3Transformer2D,
+    "FluxTransformer2DModel": FluxTransformer2D,
+}
+"""By the names of diffusers' classes."""
