@@ -24,8 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The pipeline, whose class is one of diffusers: importing it takes seconds."""
-    if name == "SubspacePipeline":
+    if name == "SubspacePipeline":  # its class is one of diffusers', which takes seconds to import
         library()
         from .pipeline import SubspacePipeline
 

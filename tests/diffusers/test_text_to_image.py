@@ -85,7 +85,7 @@ def test_every_step_is_diffusers_own(name, size):
     states = [state for _, _, state in found.trajectory[1:]] + [found.x] * denoise
     assert len(states) == len(expected)
     for ours, theirs in zip(states, expected):
-        assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
+        assert float((ours - theirs).norm() / theirs.norm()) < 2e-6
     assert float((expected[-1] - x).norm() / x.norm()) > 0.1
 
 
@@ -156,8 +156,8 @@ def test_one_network_serves_every_level(name):
     sde = model.sde.between(0.01, 0.99)
     process = SubspaceSDE(sde, nested, [0.4, 0.6], [0.3, 0.5])
     scores = shared(guided(model.score, 1.5, none), sde, nested)
-    found = sample(process, scores, NUM, DDIM(), 6, like=latents((1, 1)), condition=given, chunk=1)
-    assert found.x.shape == (NUM, 4, 8, 12) and min(found.evaluations) > 0
+    found = sample(process, scores, NUM, DDIM(), 6, condition=given, chunk=1)  # in the network's own kind
+    assert found.x.shape == (NUM, 4, 8, 12) and min(found.evaluations) > 0 and found.x.dtype == torch.float64
     # a level is asked at c times the noise: log_snr(t') = log_snr(t) + 2 log c, and s = r s'(r z, t')
     c, t, z = 2 * np.sqrt(1.5), 0.8, latents((4, 4), 5)
     then = sde.time_at_log_snr(sde.log_snr(t) + 2 * np.log(c))
