@@ -197,6 +197,8 @@ def _through(function: Callable[[Any], Any], vae: Any, x: Any) -> Any:
 
     given = torch.as_tensor(x)
     wide = torch.promote_types(given.dtype, torch.float32)
+    # one that is offloaded lies elsewhere until it is called
+    place = getattr(getattr(vae, "_hf_hook", None), "execution_device", None) or vae.device
     with torch.no_grad():
-        parts = [function(part.to(vae.device, vae.dtype)).to(wide) for part in batches(given, _IMAGES_AT_ONCE)]
+        parts = [function(part.to(place, vae.dtype)).to(wide) for part in batches(given, _IMAGES_AT_ONCE)]
     return torch.cat(parts)

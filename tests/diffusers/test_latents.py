@@ -137,6 +137,14 @@ def test_encode_and_decode_are_in_the_networks_units():
     np.testing.assert_allclose(encode_images(bare, PICTURES).numpy(), 2 * PICTURES - 1, atol=1e-12)
 
 
+def test_one_that_is_offloaded_is_asked_where_it_will_be():
+    vae = Linear()
+    vae._hf_hook = SimpleNamespace(execution_device=torch.device("meta"))
+    assert decode_latents(vae, np.zeros((2, 3, 4, 4))).device.type == "meta"
+    vae._hf_hook = SimpleNamespace()
+    assert decode_latents(vae, np.zeros((2, 3, 4, 4))).device.type == "cpu"
+
+
 def test_real_autoencoders_in_half_precision_and_without_a_law():
     vae = autoencoder(scaling_factor=0.7).to(torch.bfloat16)
     z = encode_images(vae, PICTURES[:2].astype(np.float32))
