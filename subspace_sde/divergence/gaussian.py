@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..border import checked
-from ..oracles import DCTGaussian, Gaussian
+from ..oracles.gaussian import Normal
 from ..sdes import IsotropicSDE
 from ..subspaces import Identity, Subspace
 from .estimate import ComplementParts, DivergenceCurve, increasing_times
@@ -30,7 +30,7 @@ _NUMBERS = 2**24  # of p in memory, 134 MB
 
 @checked
 def gaussian_divergence(
-    gaussian: Gaussian | DCTGaussian,
+    gaussian: Normal,
     sde: IsotropicSDE,
     subspaces: Sequence[Subspace],
     times: Sequence[float] | None = None,
@@ -41,7 +41,8 @@ def gaussian_divergence(
 
     Parameters
     ----------
-    gaussian: the data's model, from `Covariance.gaussian` where d × d numbers fit, else from `PowerSpectrum.gaussian`.
+    gaussian: the data's model, from `Covariance.gaussian` where d × d numbers fit, else from `PowerSpectrum.gaussian`;
+        or a `LowRankGaussian` whose diagonal is one number.
     sde: the process.
     subspaces: U_1, U_2, … of the full space; they need not be nested in each other.
     times: increasing, in [t_min, T], without it 199 times, even in the SDE's own grid parameter.
@@ -55,6 +56,7 @@ def gaussian_divergence(
     Raises ValueError for subspaces of another shape, or that do not lie in `within`.
 
     >>> from subspace_sde import VE, LowPass
+    >>> from subspace_sde.oracles import DCTGaussian
     >>> decaying = DCTGaussian(np.zeros(16), 1 / np.arange(1, 17) ** 2)
     >>> curves = gaussian_divergence(decaying, VE(), [LowPass((16,), n, axes=(-1,)) for n in (8, 4)])
     >>> [round(curve.time_at(3e-3), 2) for curve in curves]
@@ -63,7 +65,7 @@ def gaussian_divergence(
     grid = increasing_times(sde.grid(200)[-2:0:-1].tolist() if times is None else times, sde)
     base = Identity(gaussian.shape) if within is None else within
     alpha, sigma = (np.asarray([curve(t) for t in grid]) for curve in (sde.alpha, sde.sigma))
-    outside = 1.0 if within is None else gaussian.captured(base)
+    outside = gaussian.captured(base)
     mean = base.restrict(gaussian.mean)
     eigenvalues = gaussian.eigenvalues.reshape(-1)
     curves: list[DivergenceCurve] = []

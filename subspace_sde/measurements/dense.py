@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import Constant, host
 from ..border import checked
-from ..subspaces.separable import along
+from ..subspaces.axis_maps import along
 from .base import LinearMeasurement
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from ..arrays import sizes
 from ..backend import Constant, host
 from ..border import checked
+from ..subspaces.axis_maps import along
 from ..subspaces.base import per_axis
-from ..subspaces.separable import along
 from .base import LinearMeasurement
 
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.fft import dct
 
 from ..arrays import sizes
 from ..backend import host
 from ..border import checked
-from ..subspaces import Separable, Subspace
+from ..specification import register
+from ..subspaces import Subspace
+from ..subspaces.base import maps_of
+from ..subspaces.cosines import cosine_basis
+from ..subspaces.separable import AxisByAxis
 from .gaussian import Diagonalised, Gaussian
 
 
@@ -39,8 +42,8 @@ class DCTGaussian(Diagonalised):
     @checked
     def restrict(self, subspace: Subspace) -> DCTGaussian | Gaussian:
         """The law of Uᵀx: diagonal where its DCT are the lowest frequencies of x (`LowPass`), else dense."""
-        matrices = subspace.axis_matrices()
-        if matrices is not None and all(_keeps_lowest(u) for u in matrices):
+        maps = maps_of(subspace)
+        if maps is not None and all(each.keeps_lowest() for each in maps):
             lowest = tuple(slice(n) for n in subspace.shape)
             return DCTGaussian(subspace.restrict(self.mean), self.eigenvalues[lowest])
         return self.dense(subspace)
@@ -56,11 +59,14 @@ def dct_basis(shape: int | Sequence[int]) -> Subspace:
     >>> dct_basis((4,)).restrict(np.ones(4)).round(6) + 0.0
     array([2., 0., 0., 0.])
     """
-    return Separable(shape, {a: dct(np.eye(n), axis=0, norm="ortho").T for a, n in enumerate(sizes("shape", shape))})
+    return _CosineTransform(shape)
 
 
-def _keeps_lowest(u: np.ndarray[Any, Any]) -> bool:
-    """True if the m DCT coefficients of Uᵀx are the lowest m of x, for U (n, m)."""
-    n, m = u.shape
-    kept = dct(dct(u, axis=0, norm="ortho"), axis=1, norm="ortho")
-    return bool(np.max(np.abs(kept - np.eye(n, m))) < 1e-9)
+@register
+class _CosineTransform(AxisByAxis):
+    def __init__(self, shape: int | Sequence[int]) -> None:
+        lengths = sizes("shape", shape)
+        super().__init__(lengths, {a - len(lengths): cosine_basis(n) for a, n in enumerate(lengths)})
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"shape": list(self.ambient_shape)}

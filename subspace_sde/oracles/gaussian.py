@@ -21,7 +21,14 @@ _ROWS = 512  # vectors at a time where a matrix is taken column by column
 
 
 class Normal(Oracle):
-    """N(mean, C) with C in any form that can be applied to a vector: what all Gaussians share."""
+    """N(mean, C) with C in any form that can be applied to a vector: what all Gaussians share.
+
+    Attributes
+    ----------
+    eigenvalues: of the covariance.
+    """
+
+    eigenvalues: np.ndarray[Any, Any]
 
     def __init__(self, mean: Any) -> None:
         self.mean = host(mean)
@@ -39,6 +46,10 @@ class Normal(Oracle):
     @abstractmethod
     def _score(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         """∇ log p(x, t)."""
+
+    @abstractmethod
+    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
+        """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`; summed where one stands for several."""
 
     @abstractmethod
     def _covary(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -89,10 +100,6 @@ class Diagonalised(Normal):
             raise ValueError(f"the covariance is not positive semi-definite: its smallest eigenvalue is {least}")
         self.eigenvalues = np.maximum(eigenvalues, 0.0)
         self.axes, self._eigenvalues = axes, Constant(self.eigenvalues)
-
-    @abstractmethod
-    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
-        """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`."""
 
     def _log_density(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         y, variance, xp = self._rotated(x, t, sde)

@@ -18,7 +18,7 @@ from ..backend import Constant, host
 from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Identity, Subspace
-from .gaussian import Gaussian, Normal
+from .gaussian import Gaussian, Normal, norms
 
 _NUMBERS = 2**24  # in memory at once, where every element of a batch has a t and thus an M of its own
 
@@ -62,6 +62,22 @@ class LowRankGaussian(Normal):
         # orthogonal factors with the same FFᵀ: where δ is one number M is then diagonal, whatever the factors' sizes
         left, sizes, _ = np.linalg.svd(self.factors, full_matrices=False)
         self._factors, self._diagonal = Constant(left * sizes), Constant(self.diagonal.reshape(-1))
+        self._directions, self._sizes = left, sizes
+
+    @property
+    def eigenvalues(self) -> np.ndarray[Any, Any]:  # type: ignore[override]
+        """Of the factors' directions, and last the one that all others share; ValueError where δ is not one number."""
+        least, most = np.min(self.diagonal), np.max(self.diagonal)
+        if least < most:
+            raise ValueError(
+                f"where the diagonal is not one number ({least:.3g} to {most:.3g} here) the eigenvectors are not those "
+                "of the factors: take its `dense()`, or the mean of the diagonal"
+            )
+        return np.append(self._sizes**2, 0.0) + most
+
+    def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
+        each = norms(subspace, self._directions.T.reshape(-1, *self.shape))
+        return np.append(each, subspace.dim - np.sum(each))
 
     @checked
     def restrict(self, subspace: Subspace) -> LowRankGaussian | Gaussian:

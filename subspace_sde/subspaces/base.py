@@ -13,9 +13,9 @@ import numpy as np
 from ..arrays import Array, check_trailing, sizes
 from ..border import checked
 from ..specification import Specified, register
+from .axis_maps import AxisMap, Chained, Dense, Matrix, Whole, Within
 
 Shape: TypeAlias = tuple[int, ...]
-Matrix: TypeAlias = np.ndarray[Any, Any]
 
 _LONGEST = 2048  # axes up to this length are compared by their matrices, which take 32 MB and a second at most
 _MOST_TRIED = 2**15  # dimensions of which each is projected: a minute
@@ -114,6 +114,11 @@ class Subspace(Specified, ABC):
         >>> [u.shape for u in Identity((3, 4)).axis_matrices()]
         [(3, 3), (4, 4)]
         """
+        maps = self._axis_maps()
+        return None if maps is None else tuple(each.matrix() for each in maps)
+
+    def _axis_maps(self) -> tuple[AxisMap, ...] | None:
+        """What U does along each axis, as a matrix or without one, where it is a product over the axes; else None."""
         return None
 
     @checked
@@ -131,9 +136,9 @@ class Subspace(Specified, ABC):
         >>> Downsampling((2, 2), 2).captured(Identity((2, 2))).round(9).tolist()  # the mean of a block of four
         [[0.25, 0.25], [0.25, 0.25]]
         """
-        mine, theirs = self.axis_matrices(), axes.axis_matrices()
+        mine, theirs = maps_of(self), maps_of(axes)
         if mine is not None and theirs is not None:
-            parts = [np.sum((v.T @ u) ** 2, axis=1) for u, v in zip(mine, theirs)]
+            parts = [u.captured(v) for u, v in zip(mine, theirs)]
             product: Matrix = reduce(np.multiply.outer, parts, np.ones(()))
             return product
         d = self.ambient_dim
@@ -233,8 +238,8 @@ class Identity(Subspace):
     def coordinate_scale(self) -> float:
         return 1.0
 
-    def axis_matrices(self) -> tuple[Matrix, ...]:
-        return tuple(np.eye(n) for n in self.shape)
+    def _axis_maps(self) -> tuple[AxisMap, ...]:
+        return tuple(Whole(n) for n in self.shape)
 
     def _restrict(self, x: Any, xp: Any) -> Any:
         return x
@@ -271,9 +276,9 @@ class Composition(Subspace):
     def _embed(self, z: Any, xp: Any) -> Any:
         return self.outer._embed(self.inner._embed(z, xp), xp)
 
-    def axis_matrices(self) -> tuple[Matrix, ...] | None:
-        outer, inner = self.outer.axis_matrices(), self.inner.axis_matrices()
-        return None if outer is None or inner is None else tuple(u @ v for u, v in zip(outer, inner))
+    def _axis_maps(self) -> tuple[AxisMap, ...] | None:
+        outer, inner = maps_of(self.outer), maps_of(self.inner)
+        return None if outer is None or inner is None else tuple(map(Chained, outer, inner))
 
     def _arguments(self) -> dict[str, Any]:
         return {"outer": self.outer, "inner": self.inner}
@@ -302,12 +307,20 @@ class Relative(Subspace):
     def _embed(self, z: Any, xp: Any) -> Any:
         return self.outer._restrict(self.inner._embed(z, xp), xp)
 
-    def axis_matrices(self) -> tuple[Matrix, ...] | None:
-        outer, inner = self.outer.axis_matrices(), self.inner.axis_matrices()
-        return None if outer is None or inner is None else tuple(u.T @ v for u, v in zip(outer, inner))
+    def _axis_maps(self) -> tuple[AxisMap, ...] | None:
+        outer, inner = maps_of(self.outer), maps_of(self.inner)
+        return None if outer is None or inner is None else tuple(map(Within, outer, inner))
 
     def _arguments(self) -> dict[str, Any]:
         return {"outer": self.outer, "inner": self.inner}
+
+
+def maps_of(subspace: Subspace) -> tuple[AxisMap, ...] | None:
+    """What it does along each axis, by the matrices where a class gives those alone."""
+    maps = subspace._axis_maps()
+    if maps is None and (matrices := subspace.axis_matrices()) is not None:
+        maps = tuple(map(Dense, matrices))
+    return maps
 
 
 def per_axis(name: str, value: int | Sequence[int], axes: int | Sequence[int], ndim: int) -> tuple[Shape, Shape]:

@@ -13,7 +13,9 @@ import numpy as np
 from ..arrays import sizes
 from ..border import checked
 from ..specification import register
-from .base import Matrix, Subspace, per_axis
+from .axis_maps import AxisMap, Matrix
+from .base import Subspace, per_axis
+from .cosines import CosineBasis
 
 
 @checked
@@ -77,10 +79,9 @@ class Downsampling(Subspace):
             x = _sum(_split(x, axis, f, xp), axis, xp)
         return x
 
-    def axis_matrices(self) -> tuple[Matrix, ...]:
+    def _axis_maps(self) -> tuple[AxisMap, ...]:
         factor, ndim = dict(zip(self.axes, self.factor)), len(self.shape)
-        factors = [factor.get(a, 1) for a in range(-ndim, 0)]
-        return tuple(np.repeat(np.eye(n), f, axis=0) / f**0.5 for n, f in zip(self.shape, factors))
+        return tuple(_Blocks(n, factor.get(a, 1)) for a, n in zip(range(-ndim, 0), self.ambient_shape))
 
     def _arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "factor": list(self.factor), "axes": list(self.axes)}
@@ -91,6 +92,34 @@ class Downsampling(Subspace):
             axes = tuple(sorted(mine.keys() | theirs.keys()))
             return Downsampling(outer.shape, tuple(mine.get(a, 1) // theirs.get(a, 1) for a in axes), axes)
         return super()._within(outer)
+
+
+class _Blocks(AxisMap):
+    """One axis of length n, in blocks of f."""
+
+    def __init__(self, n: int, f: int) -> None:
+        super().__init__(n, n // f)
+        self._f = f
+
+    def restrict(self, x: Any, axis: int, xp: Any) -> Any:
+        return _sum(_split(x, axis, self._f, xp), axis, xp) / self._f**0.5
+
+    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        return _repeat(z / self._f**0.5, [(axis, self._f)], xp)
+
+    def captured(self, basis: AxisMap) -> Matrix:
+        if not isinstance(basis, CosineBasis):
+            return super().captured(basis)
+        # the mean of a cosine over a block is the cosine at its middle, times what is left of the amplitude; m values
+        # of cos² add up to m/2, but at frequency 0, and at multiples of m, where the middles are all ±1 or all 0
+        frequency, (n, m, f) = np.arange(1, self.n), (self.n, self.m, self._f)
+        left = np.sin(np.pi * frequency / (2 * m)) / (f * np.sin(np.pi * frequency / (2 * n)))
+        turns, rest = np.divmod(frequency, m)
+        squares = np.where(rest > 0, m / 2, np.where(turns % 2, 0.0, m))
+        return np.concatenate([[1.0], 2 * f / n * left**2 * squares])
+
+    def keeps_lowest(self) -> bool:
+        return self.m in (1, self.n)
 
 
 def _split(x: Any, axis: int, f: int, xp: Any) -> Any:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from scipy.fft import dct, idct
-
 from ..arrays import sizes
 from ..border import checked
 from ..specification import register
-from .base import Matrix, Subspace, per_axis
+from .base import Subspace, per_axis
+from .cosines import lowest_cosines
 from .separable import AxisByAxis
 
 
@@ -21,7 +19,7 @@ class LowPass(AxisByAxis):
     """The lowest `size` DCT-II frequencies of each axis, brought to a `size`-long grid by the inverse DCT.
 
     Per axis the coordinates are ``z = D_mᵀ [I 0] D_N x`` with orthonormal DCT-II matrices D, so that they are a
-    smaller image, of *any* size (not only halves).
+    smaller image, of *any* size (not only halves). Axes of more than 512 numbers go through fast transforms.
 
     Parameters
     ----------
@@ -43,7 +41,7 @@ class LowPass(AxisByAxis):
             if m > ambient[a]:
                 raise ValueError(f"size {m} is larger than axis {a}, which has length {ambient[a]}")
         shorter = {a: m for m, a in zip(self.size, self.axes) if m < ambient[a]}
-        super().__init__(ambient, {a: _lowest(ambient[a], m) for a, m in shorter.items()})
+        super().__init__(ambient, {a: lowest_cosines(ambient[a], m) for a, m in shorter.items()})
 
     @property
     def coordinate_scale(self) -> float:
@@ -61,10 +59,3 @@ class LowPass(AxisByAxis):
         if isinstance(outer, LowPass):
             return LowPass(outer.shape, tuple(self.shape[a] for a in self.axes), self.axes)
         return super()._within(outer)
-
-
-def _lowest(n: int, m: int) -> Matrix:
-    """(n, m) with orthonormal columns: DCT-II of length n, its first m frequencies, inverse DCT of length m."""
-    coefficients = dct(np.eye(m), axis=0, norm="ortho")
-    columns: Matrix = idct(np.pad(coefficients, ((0, n - m), (0, 0))), axis=0, norm="ortho")
-    return columns

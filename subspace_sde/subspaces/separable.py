@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..arrays import sizes
-from ..backend import Constant
 from ..border import checked
 from ..specification import register
-from .base import Identity, Matrix, Subspace, per_axis
+from .axis_maps import AxisMap, Dense, Whole
+from .base import Identity, Subspace, per_axis
 from .basis import as_float64, orthonormal
 
 
 class AxisByAxis(Subspace):
-    """A subspace that acts on some of the trailing axes, each by a matrix of its own; for subclasses.
+    """A subspace that acts on some of the trailing axes, each by a map of its own; for subclasses.
 
     Parameters
     ----------
     shape: trailing shape of the arrays.
-    matrices: for each axis, counted from the end, a matrix (axis length, m) with orthonormal columns, float64. They
-        are taken as they are: a subclass sees to it that they fit.
+    maps: for each axis that is not left alone, counted from the end, its map. They are taken as they are: a subclass
+        sees to it that they fit.
     """
 
-    def __init__(self, shape: int | Sequence[int], matrices: Mapping[int, Matrix]) -> None:
+    def __init__(self, shape: int | Sequence[int], maps: Mapping[int, AxisMap]) -> None:
         coordinates = list(sizes("shape", shape))
-        for axis, u in matrices.items():
-            coordinates[axis] = u.shape[1]
+        for axis, each in maps.items():
+            coordinates[axis] = each.m
         super().__init__(shape, coordinates)
-        # kept as rows: the products along the last axis are then the faster ones
-        self._maps = [(axis, Constant(np.ascontiguousarray(u.T))) for axis, u in matrices.items()]
+        self._maps = list(maps.items())
 
-    def axis_matrices(self) -> tuple[Matrix, ...]:
-        given = {axis: rows.value.T.copy() for axis, rows in self._maps}
-        ndim = len(self.shape)
-        return tuple(given[a] if a in given else np.eye(self.shape[a]) for a in range(-ndim, 0))
+    def _axis_maps(self) -> tuple[AxisMap, ...]:
+        given, ndim = dict(self._maps), len(self.shape)
+        return tuple(given.get(a) or Whole(self.shape[a]) for a in range(-ndim, 0))
 
     def _restrict(self, x: Any, xp: Any) -> Any:
-        for axis, rows in reversed(self._maps):
-            x = along(rows.like(x), x, axis, xp)
+        for axis, each in reversed(self._maps):
+            x = each.restrict(x, axis, xp)
         return x
 
     def _embed(self, z: Any, xp: Any) -> Any:
-        for axis, rows in self._maps:
-            z = along(xp.matrix_transpose(rows.like(z)), z, axis, xp)
+        for axis, each in self._maps:
+            z = each.embed(z, axis, xp)
         return z
 
     def _within(self, outer: Subspace) -> Subspace:
@@ -88,19 +85,8 @@ class Separable(AxisByAxis):
         for a, (u, eps) in zip(axes, found.values()):
             if u.shape[0] != ambient[a]:
                 raise ValueError(f"the matrix of axis {a} has {u.shape[0]} rows, but the axis has length {ambient[a]}")
-            checked[a] = orthonormal(u, eps, f"the columns of the matrix of axis {a}")
+            checked[a] = Dense(orthonormal(u, eps, f"the columns of the matrix of axis {a}"))
         super().__init__(ambient, checked)
 
     def _arguments(self) -> dict[str, Any]:
-        return {"shape": list(self.ambient_shape), "matrices": {axis: rows.value.T for axis, rows in self._maps}}
-
-
-def along(matrix: Any, x: Any, axis: int, xp: Any) -> Any:
-    """The matrix (m, n) along one axis of length n, counted from the end."""
-    if axis == -1:
-        return xp.matmul(x, xp.matrix_transpose(matrix))
-    # the axes behind it as one: nothing is transposed, the arrays stay contiguous
-    i = x.ndim + axis
-    before, after = x.shape[:i], x.shape[i + 1 :]
-    product = xp.matmul(matrix, xp.reshape(x, (*before, x.shape[i], prod(after))))
-    return xp.reshape(product, (*before, matrix.shape[0], *after))
+        return {"shape": list(self.ambient_shape), "matrices": {axis: each.matrix() for axis, each in self._maps}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from ..arrays import sizes
 from ..border import checked
 from ..specification import register
-from .base import Identity, Matrix, Subspace, per_axis
+from .axis_maps import SHORT, AxisMap, Chained, Dense, Matrix
+from .base import Identity, Subspace, per_axis
 from .basis import polished
 from .separable import AxisByAxis
 
@@ -64,7 +66,7 @@ class Wavelet(AxisByAxis):
                     f"the filter of {wavelet} has {len(h)} coefficients, but axis {a} of length {n} has no more "
                     f"than {last} numbers left at level {halvings}: take fewer levels or a shorter wavelet"
                 )
-        super().__init__(ambient, {a: _band(ambient[a], l, h) for a, l in zip(self.axes, self.levels)})
+        super().__init__(ambient, {a: _along_axis(ambient[a], l, h) for a, l in zip(self.axes, self.levels)})
 
     @property
     def coordinate_scale(self) -> float:
@@ -106,17 +108,60 @@ def _scaling_filter(name: str) -> Matrix:
         raise ValueError(
             f"the filter of {name} is not orthonormal: it is off by {off:.1e}; take db, sym or coif, db4 or sym4 say"
         )
+    for _ in range(3):
+        h = h - _towards_orthonormal(h)
     return h
 
 
-def _band(n: int, levels: int, h: Matrix) -> Matrix:
-    """(n, n / 2^levels) with orthonormal columns: the halvings one after the other."""
-    return reduce(np.matmul, (_halving(n >> level, h) for level in range(levels)))
+def _towards_orthonormal(h: Matrix) -> Matrix:
+    """A Newton step, the smallest, by which the products of h with its even shifts become 1, 0, 0, ..."""
+    length = len(h)
+    shifts = np.stack([np.pad(h, (2 * k, length))[: 2 * length] for k in range(length // 2)])
+    products = shifts[:, :length] @ h
+    slopes = shifts[:, :length] + np.stack([np.pad(h, (0, length))[2 * k : 2 * k + length] for k in range(length // 2)])
+    step: Matrix = np.linalg.lstsq(slopes, products - np.eye(1, length // 2)[0], rcond=None)[0]
+    return step
 
 
-def _halving(n: int, h: Matrix) -> Matrix:
-    """(n, n / 2): column k is the filter, reversed, about the entry 2k."""
-    u, k = np.zeros((n, n // 2)), np.arange(n // 2)
-    for j, h_j in enumerate(h):
-        u[(2 * k + len(h) // 2 - j) % n, k] = h_j
-    return polished(u)
+def _along_axis(n: int, levels: int, h: Matrix) -> AxisMap:
+    """The halvings of an axis of length n, one after the other: as a matrix where it is short."""
+    maps = [_Halving(n >> level, h) for level in range(levels)]
+    if n <= SHORT:
+        return Dense(polished(reduce(np.matmul, [each.matrix() for each in maps])))
+    return reduce(Chained, maps)
+
+
+class _Halving(AxisMap):
+    """One level on an axis of even length n: column k of U is the filter, reversed, about the entry 2k.
+
+    Even and odd entries lie apart, each continued beyond both ends; every coefficient is one slice of them.
+    """
+
+    def __init__(self, n: int, h: Matrix) -> None:
+        super().__init__(n, n // 2)
+        # coefficient j multiplies the entry 2k + L/2 - j, which is number k + q of the even or of the odd ones
+        places = [(each, divmod(len(h) // 2 - j, 2)) for j, each in enumerate(h.tolist())]
+        self._taps = [[(each, q) for each, (q, odd) in places if odd == phase] for phase in (0, 1)]
+        self._reach = len(h) // 4 + 1
+
+    def restrict(self, x: Any, axis: int, xp: Any) -> Any:
+        x, reach, m = xp.moveaxis(x, axis, -1), self._reach, self.m
+        parts = (  # one at a time: they are large
+            h * entries[..., reach + q : reach + q + m]
+            for phase, taps in enumerate(self._taps)
+            for entries in [_continued(x[..., phase::2], reach, xp)]
+            for h, q in taps
+        )
+        return xp.moveaxis(reduce(add, parts), -1, axis)
+
+    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        reach, m = self._reach, self.m
+        z = _continued(xp.moveaxis(z, axis, -1), reach, xp)
+        phases = [reduce(add, (h * z[..., reach - q : reach - q + m] for h, q in taps)) for taps in self._taps]
+        x = xp.stack(phases, axis=-1)
+        return xp.moveaxis(xp.reshape(x, (*x.shape[:-2], self.n)), -1, axis)
+
+
+def _continued(x: Any, reach: int, xp: Any) -> Any:
+    """The last axis, periodic, with `reach` entries more at each end."""
+    return xp.concat([x[..., -reach:], x, x[..., :reach]], axis=-1)

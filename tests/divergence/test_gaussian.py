@@ -22,7 +22,7 @@ from subspace_sde import (
     gaussian_divergence,
     orthogonal_fisher_divergence,
 )
-from subspace_sde.oracles import DCTGaussian, Gaussian, dct_basis
+from subspace_sde.oracles import DCTGaussian, Gaussian, LowRankGaussian, dct_basis
 
 SHAPE = (2, 4, 8)
 SDES = [VE(), VP(), SubVP(), EDM(), RectifiedFlow()]
@@ -250,3 +250,17 @@ def test_refusals():
     composed = patches @ LowPass(patches.shape, 16)
     with pytest.raises(ValueError, match="no product of maps along the axes, and 49152 dimensions are too many"):
         large.captured(composed)
+
+
+def test_few_factors_have_the_divergence_of_their_covariance():
+    rng, shape = np.random.default_rng(0), (2, 6)
+    few = LowRankGaussian(rng.standard_normal(shape), rng.standard_normal((12, 3)), 0.3)
+    subspaces = [LowPass(shape, 4, axes=-1), Downsampling(shape, 3, axes=-1)]
+    for within in (None, LowPass(shape, 5, axes=-1)):
+        inner = subspaces if within is None else subspaces[:1]
+        for one, other in zip(*(gaussian_divergence(g, VE(), inner, within=within) for g in (few, few.dense()))):
+            np.testing.assert_allclose(one.values, other.values, rtol=1e-9, atol=1e-15)
+    with pytest.raises(ValueError, match=r"not one number \(0.1 to 0.2 here\).*`dense\(\)`"):
+        gaussian_divergence(
+            LowRankGaussian(np.zeros(2), np.ones((2, 1)), [0.1, 0.2]), VE(), [LowPass((2,), 1, axes=-1)]
+        )

@@ -49,16 +49,16 @@ def test_the_same_axes_leave_nothing_to_do():
 
 
 @pytest.mark.parametrize(
-    "subspace",
+    ("subspace", "copies"),
     [
-        Downsampling(LARGE, 4),
-        LowPass(LARGE, 512),
-        Wavelet(LARGE, "db4"),
-        Separable(LARGE, {-2: COSINES, -1: COSINES}),
-        PatchBasis(LARGE, 8, orthonormal(0, 192, 24)),
+        (Downsampling(LARGE, 4), 2.5),
+        (LowPass(LARGE, 512), 2.5),
+        (Wavelet(LARGE, "db4"), 4.1),  # even and odd entries apart, the sum so far and the next
+        (Separable(LARGE, {-2: COSINES, -1: COSINES}), 2.5),
+        (PatchBasis(LARGE, 8, orthonormal(0, 192, 24)), 2.5),
     ],
 )
-def test_large_arrays_are_copied_a_few_times_at_most(subspace):
+def test_large_arrays_are_copied_a_few_times_at_most(subspace, copies):
     x = np.random.default_rng(0).standard_normal((1, *LARGE), dtype=np.float32)
     z = subspace.restrict(x)  # its constants are now float32 too
     for apply, argument in ((subspace.restrict, x), (subspace.project, x), (subspace.embed, z)):
@@ -66,4 +66,4 @@ def test_large_arrays_are_copied_a_few_times_at_most(subspace):
         apply(argument)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak <= 2.5 * x.nbytes
+        assert peak <= copies * x.nbytes

@@ -1,0 +1,140 @@
+"""The DCT-II along an axis, orthonormal: by scipy on numpy arrays, by the FFT of their own library on all others.
+
+An N-point DCT is an N-point FFT of the entries in another order, even ones forwards, then odd ones backwards (Makhoul
+1980): C_k = Re e^{-iπk/2N} V_k, and back V_k = e^{iπk/2N} (C_k − i C_{N−k}).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ..backend import Constant
+from .axis_maps import SHORT, AxisMap, Dense, Matrix
+
+
+class Cosines:
+    """The orthonormal DCT-II of length n: `coefficients`, of which the lowest m are kept, and back by `values`."""
+
+    def __init__(self, n: int, m: int) -> None:
+        self.n, self.m = n, m
+
+    @cached_property
+    def _gain(self) -> Constant:
+        """What makes each row of the DCT one of length 1."""
+        gain = np.full(self.m, (2 / self.n) ** 0.5)
+        gain[0] = self.n**-0.5
+        return Constant(gain)
+
+    @cached_property
+    def _angles(self) -> tuple[Constant, Constant]:
+        """cos and sin of πk/2n."""
+        angles = np.pi / (2 * self.n) * np.arange(max(self.m, self.n // 2 + 1))
+        return Constant(np.cos(angles)), Constant(np.sin(angles))
+
+    def coefficients(self, x: Any, axis: int, xp: Any) -> Any:
+        """The lowest m coefficients of x along the axis, of length n."""
+        if 0 in x.shape:  # of which no library takes the FFT
+            return _part(x, self.m, axis)
+        if array_api_compat.is_numpy_namespace(xp):
+            from scipy.fft import dct
+
+            return _part(dct(x, axis=axis, norm="ortho"), self.m, axis)
+        x, dtype = _complete(xp.moveaxis(x, axis, -1), xp)
+        v = xp.fft.rfft(xp.concat([x[..., ::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1))
+        re, im = xp.real(v), xp.imag(v)
+        if self.m > self.n // 2 + 1:  # the rest of V mirrors the first half
+            rest = slice(1, self.n - self.n // 2)
+            re = xp.concat([re, xp.flip(re[..., rest], axis=-1)], axis=-1)
+            im = xp.concat([im, -xp.flip(im[..., rest], axis=-1)], axis=-1)
+        kept = slice(self.m)
+        cos, sin = (table.like(x)[kept] for table in self._angles)
+        found = self._gain.like(x) * (cos * re[..., kept] + sin * im[..., kept])
+        return xp.moveaxis(xp.astype(found, dtype, copy=False), -1, axis)
+
+    def values(self, z: Any, axis: int, xp: Any) -> Any:
+        """The n values along the axis of which z are the lowest m coefficients, the others being 0."""
+        if 0 in z.shape:
+            return xp.concat([z, _zeros(z, self.n - self.m, xp, axis)], axis=axis)
+        if array_api_compat.is_numpy_namespace(xp):
+            from scipy.fft import idct
+
+            return idct(z, n=self.n, axis=axis, norm="ortho")  # which appends the zeros
+        z, dtype = _complete(xp.moveaxis(z, axis, -1), xp)
+        c, n, half = z / self._gain.like(z), self.n, self.n // 2 + 1
+        c = xp.concat([c, _zeros(c, n - self.m + 1, xp)], axis=-1)  # C_0 … C_n, with C_n = 0
+        first, mirrored = c[..., :half], xp.flip(c[..., n - half + 1 :], axis=-1)
+        cos, sin = (table.like(z)[:half] for table in self._angles)
+        re, im = cos * first + sin * mirrored, sin * first - cos * mirrored
+        complexes = xp.complex64 if z.dtype == xp.float32 else xp.complex128
+        v = xp.fft.irfft(xp.astype(re, complexes) + 1j * xp.astype(im, complexes), n=n)
+        even, odd = v[..., : (n + 1) // 2], xp.flip(v[..., (n + 1) // 2 :], axis=-1)
+        odd = xp.concat([odd, _zeros(odd, n % 2, xp)], axis=-1)
+        x = xp.reshape(xp.stack([even, odd], axis=-1), (*v.shape[:-1], 2 * even.shape[-1]))[..., :n]
+        return xp.moveaxis(xp.astype(x, dtype, copy=False), -1, axis)
+
+
+class CosineBasis(AxisMap):
+    """All cosines of the axis as a rotation: `restrict` gives the DCT-II coefficients; for axes beyond `SHORT`."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n, n)
+        self._cosines = Cosines(n, n)
+
+    def restrict(self, x: Any, axis: int, xp: Any) -> Any:
+        return self._cosines.coefficients(x, axis, xp)
+
+    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        return self._cosines.values(z, axis, xp)
+
+
+class LowestCosines(AxisMap):
+    """The lowest m frequencies of the axis, on a grid of m values; for axes beyond `SHORT`."""
+
+    def __init__(self, n: int, m: int) -> None:
+        super().__init__(n, m)
+        self._long, self._short = Cosines(n, m), Cosines(m, m)
+
+    def restrict(self, x: Any, axis: int, xp: Any) -> Any:
+        return self._short.values(self._long.coefficients(x, axis, xp), axis, xp)
+
+    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        return self._long.values(self._short.coefficients(z, axis, xp), axis, xp)
+
+    def captured(self, basis: AxisMap) -> Matrix:
+        if isinstance(basis, CosineBasis):
+            return (np.arange(self.n) < self.m).astype(np.float64)
+        return super().captured(basis)
+
+    def keeps_lowest(self) -> bool:
+        return True
+
+
+def cosine_basis(n: int) -> AxisMap:
+    """The DCT-II coefficients of an axis, as a rotation."""
+    return CosineBasis(n) if n > SHORT else Dense(CosineBasis(n).matrix())
+
+
+def lowest_cosines(n: int, m: int) -> AxisMap:
+    """DCT-II of length n, its first m frequencies, inverse DCT of length m."""
+    return LowestCosines(n, m) if n > SHORT else Dense(LowestCosines(n, m).matrix())
+
+
+def _complete(x: Any, xp: Any) -> tuple[Any, Any]:
+    """x in a dtype that FFTs take, and its own."""
+    return (x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)), x.dtype
+
+
+def _part(x: Any, m: int, axis: int) -> Any:
+    """The first m along an axis that is counted from the end."""
+    return x[(..., slice(m), *[slice(None)] * (-axis - 1))]
+
+
+def _zeros(like: Any, n: int, xp: Any, axis: int = -1) -> Any:
+    """n zeros along an axis."""
+    shape = [*like.shape]
+    shape[axis] = n
+    return xp.zeros(tuple(shape), dtype=like.dtype, device=array_api_compat.device(like))

@@ -1,0 +1,147 @@
+"""Axes beyond `SHORT` go through transforms and filters: the same numbers as by matrices, in little memory."""
+
+import tracemalloc
+
+import array_api_compat
+import numpy as np
+import pytest
+import pywt
+import torch
+from scipy.fft import dct, idct
+
+from subspace_sde.oracles import DCTGaussian, dct_basis
+from subspace_sde.specification import build, specify
+from subspace_sde.statistics import PowerSpectrum
+from subspace_sde.subspaces import Downsampling, LowPass, Wavelet
+from subspace_sde.subspaces.axis_maps import SHORT, Chained, Dense, Whole, Within
+from subspace_sde.subspaces.cosines import CosineBasis, LowestCosines
+from subspace_sde.subspaces.downsampling import _Blocks
+from subspace_sde.subspaces.wavelet import _Halving, _scaling_filter
+from subspace_sde.testing import check_subspace
+
+MAPS = {
+    **{f"lowest-{n}-{m}": LowestCosines(n, m) for n, m in ((7, 3), (8, 8), (9, 8), (12, 7), (13, 6), (5, 1), (1, 1))},
+    **{f"cosines-{n}": CosineBasis(n) for n in (1, 2, 7, 12)},
+    **{f"halving-{name}": _Halving(n, _scaling_filter(name)) for name, n in (("haar", 2), ("db3", 6), ("sym4", 20))},
+    "blocks": _Blocks(12, 3),
+    "chained": Chained(LowestCosines(12, 8), _Halving(8, _scaling_filter("db2"))),
+    "within": Within(LowestCosines(12, 8), LowestCosines(12, 5)),
+    "whole": Whole(4),
+}
+"""Short, and yet by the transform: what the long ones do."""
+
+
+def by_scipy(n, m):
+    return idct(np.pad(dct(np.eye(m), axis=0, norm="ortho"), ((0, n - m), (0, 0))), axis=0, norm="ortho")
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_is_its_matrix_on_every_library(name, axis, array, host, eps):
+    each = MAPS[name]
+    u, rng = each.matrix(), np.random.default_rng(0)
+    for method, before, factor in (("restrict", each.n, u.T), ("embed", each.m, u)):
+        x = rng.standard_normal((3, 2, before) if axis == -1 else (3, before, 2))
+        given = array(x)
+        found = getattr(each, method)(given, axis, array_api_compat.array_namespace(given))
+        expected = np.moveaxis(np.moveaxis(x, axis, -1) @ factor.T, -1, axis)
+        assert found.dtype == given.dtype
+        np.testing.assert_allclose(host(found), expected, atol=50 * eps)
+    np.testing.assert_allclose(u.T @ u, np.eye(each.m), atol=1e-14)
+
+
+def test_the_maps_are_what_scipy_and_pywavelets_say():
+    for n, m in ((7, 3), (12, 12), (13, 6)):
+        np.testing.assert_allclose(LowestCosines(n, m).matrix(), by_scipy(n, m), atol=1e-15)
+        np.testing.assert_allclose(CosineBasis(n).matrix().T, dct(np.eye(n), axis=0, norm="ortho"), atol=1e-15)
+    x = np.random.default_rng(0).standard_normal(24)
+    band = _Halving(24, _scaling_filter("db4")).restrict(x, -1, np)
+    np.testing.assert_allclose(band, pywt.dwt(x, "db4", mode="periodization")[0], atol=1e-11)
+
+
+@pytest.mark.parametrize("n", [SHORT, SHORT + 1, SHORT + 2])
+def test_nothing_changes_where_the_matrix_ends(n):
+    x = np.random.default_rng(0).standard_normal((2, n))
+    z = LowPass((n,), n // 3, axes=-1).restrict(x)
+    np.testing.assert_allclose(z, x @ by_scipy(n, n // 3), atol=1e-13)
+    if n % 2 == 0:
+        band = Wavelet((n,), "sym4", axes=-1).restrict(x)
+        np.testing.assert_allclose(band, x @ _Halving(n, _scaling_filter("sym4")).matrix(), atol=1e-13)
+
+
+@pytest.mark.parametrize("like", [np.zeros((), np.float32), torch.zeros((), dtype=torch.float64)])
+@pytest.mark.parametrize(
+    ("u", "outer"),
+    [
+        (LowPass((2, 700), 233, axes=-1), LowPass((2, 700), 234, axes=-1)),
+        (LowPass((701, 3), 350, axes=-2), None),
+        (Wavelet((1, 2000), "db4", 3, axes=-1), Wavelet((1, 2000), "db4", 1, axes=-1)),
+        (LowPass((1500,), 750, axes=-1) @ Wavelet((750,), "haar", axes=-1), LowPass((1500,), 750, axes=-1)),
+    ],
+)
+def test_long_axes_obey_the_laws(u, outer, like):
+    check_subspace(u, like=like, **({} if outer is None else {"outer": outer}))
+    again = build(specify(u))
+    assert again == u and hash(again) == hash(u)
+
+
+@pytest.mark.parametrize("name", ["lowest-9-8", "halving-db3", "cosines-7"])
+def test_gradients_go_through_transforms(name):
+    each, xp = MAPS[name], array_api_compat.array_namespace(torch.zeros(()))
+    for method, n in ((each.restrict, each.n), (each.embed, each.m)):
+        x = torch.randn(2, n, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        assert torch.autograd.gradcheck(lambda y, method=method: method(y, -1, xp), x)
+
+
+def test_half_precision_is_transformed_in_single():
+    x = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
+    u = LowPass((1000,), 300, axes=-1)
+    for dtype, off in ((torch.float16, 2e-3), (torch.bfloat16, 2e-2)):
+        z = u.restrict(x.to(dtype))
+        assert z.dtype == dtype and float((z.float() - u.restrict(x)).abs().max()) < off * 4
+
+
+@pytest.mark.parametrize("n", [12, 700])
+def test_what_is_captured_of_cosines_has_a_closed_form(n):
+    cosines = CosineBasis(n)
+    for each in (_Blocks(n, 2), _Blocks(n, n // 4), _Blocks(n, n), _Blocks(n, 1), LowestCosines(n, 5), Whole(n)):
+        expected = np.sum((cosines.matrix().T @ each.matrix()) ** 2, axis=1)
+        np.testing.assert_allclose(each.captured(cosines), expected, atol=1e-12)
+        assert each.keeps_lowest() == Dense(each.matrix()).keeps_lowest()
+    for each in (_Halving(n, _scaling_filter("db2")), Chained(LowestCosines(n, 6), LowestCosines(6, 3))):
+        expected = np.sum((cosines.matrix().T @ each.matrix()) ** 2, axis=1)
+        np.testing.assert_allclose(each.captured(cosines), expected, atol=1e-12)
+
+
+def test_what_would_have_to_be_tried_a_hundred_thousand_times_is_refused():
+    with pytest.raises(ValueError, match=r"tried one by one, at most 32768"):
+        DCTGaussian(np.zeros(2**17), np.ones(2**17)).captured(Wavelet((2**17,), "db2", axes=-1))
+
+
+def test_a_million_numbers_take_a_few_copies():
+    n, m = 2**20, 2**18
+    x = np.random.default_rng(0).standard_normal((1, n)).astype(np.float32)
+    tracemalloc.start()
+    low, band = LowPass((n,), m, axes=-1), Wavelet((n,), "db4", 2, axes=-1)
+    projected = [u.embed(u.restrict(x)) for u in (low, band)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * x.nbytes
+    coefficients = dct(x.astype(np.float64), norm="ortho")
+    coefficients[:, m:] = 0
+    np.testing.assert_allclose(projected[0], idct(coefficients, norm="ortho"), atol=1e-5)
+    assert low.restrict(x).dtype == np.float32
+    expected = pywt.wavedec(x[0], "db4", mode="periodization", level=2)[0]
+    np.testing.assert_allclose(band.restrict(x)[0], expected, atol=1e-4)
+
+
+def test_spectra_and_their_laws_on_long_axes():
+    shape = (1, 16000)
+    power = PowerSpectrum(shape).update(np.random.default_rng(0).standard_normal((40, *shape)))
+    law = power.gaussian()
+    assert abs(law.eigenvalues.mean() - 39 / 40) < 0.01  # about the mean of 40; five standard deviations are 0.009
+    level = law.restrict(LowPass(shape, 4000, axes=-1))
+    np.testing.assert_array_equal(level.eigenvalues, law.eigenvalues[:, :4000])
+    blocks = law.captured(Downsampling(shape, 4, axes=-1))
+    assert blocks.shape == shape and abs(blocks.sum() - 4000) < 1e-8
+    assert build(specify(dct_basis((3,)))) == dct_basis((3,))
