@@ -16,7 +16,7 @@ SIDE   := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 .PHONY: demo test lint types unit docs wheel weights bench mutants clean
 
 demo: $(VENV)/images
-	$(BIN)/python -m examples.images run --data photos --weights examples/images/weights --out runs/demo
+	$(BIN)/python -m examples.images run --data builtin --weights examples/images/weights --out runs/demo
 	@echo "open runs/demo/report.html"
 
 test: lint types unit docs wheel
@@ -56,7 +56,7 @@ bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.project
 	$(BIN)/python -m benchmarks.divergence
 	$(BIN)/python -m benchmarks.level_error
-	$(BIN)/python -m benchmarks.pca photos
+	$(BIN)/python -m benchmarks.pca builtin
 	$(BIN)/python -m benchmarks.solver_orders
 	$(BIN)/python -m benchmarks.solver_costs
 	$(BIN)/python -m benchmarks.solver_accuracy

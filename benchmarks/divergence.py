@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     device = torch.device(arguments.device)
-    images = load("photos")
+    images = load("builtin")
     full = load_levels(arguments.weights, ["full"], images.shape, device)["full"]
     subspaces = [subspace_named(name, images.shape) for name in NAMES]
     data = [torch.from_numpy(to_unit(images.train[i : i + 32])).to(device) for i in range(0, arguments.count, 32)]

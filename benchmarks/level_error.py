@@ -32,7 +32,7 @@ def crossing(curve: DivergenceCurve | LevelError, threshold: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
     parser.add_argument("--weights", type=Path, default=Path("examples/images/weights/shared.safetensors"))
-    parser.add_argument("--data", default="photos", help="as in examples.images")
+    parser.add_argument("--data", default="builtin", help="as in examples.images")
     parser.add_argument("--sizes", default="24,20,16,12,8,4")
     parser.add_argument("--count", type=int, default=128, help="held-out images")
     parser.add_argument("--threshold", type=float, default=3e-3)
@@ -41,7 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
-    level, images = Level.load(arguments.weights, device), load(arguments.data)
+    level = Level.load(arguments.weights, device)
+    images = load(arguments.data, channels=3)
     held_out = torch.from_numpy(to_unit(images.held_out[: arguments.count])).to(device)
     data, sizes = held_out.split(32), [int(n) for n in arguments.sizes.split(",")]
     subspaces = [LowPass(images.shape, n) for n in sizes]

@@ -61,7 +61,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     device = torch.device(arguments.device)
-    images = load("photos")
+    images = load("builtin")
     full, sixteen = load_levels(arguments.weights, ["full", "lowpass:16"], images.shape, device).values()
     data = torch.from_numpy(to_unit(images.train[:2048])).to(device)
     x = data[-arguments.batch :]

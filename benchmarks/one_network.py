@@ -148,7 +148,7 @@ def measures(x: np.ndarray[Any, Any], real: np.ndarray[Any, Any], axes: np.ndarr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split(":")[0])
-    parser.add_argument("--data", default="photos", help="as in examples.images")
+    parser.add_argument("--data", default="builtin", help="as in examples.images")
     parser.add_argument("--minutes", type=float, default=40.0, help="of training, of each of the three")
     parser.add_argument("--level", action="append", help="of the plan; lowpass:20 and lowpass:8 without it")
     parser.add_argument("--channels", default="24,48,80")
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/one-network"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    images, device = load(arguments.data), torch.device(arguments.device)
+    images, device = load(arguments.data, channels=3), torch.device(arguments.device)
     plans = {"full": [], "plan": arguments.level or ["lowpass:20", "lowpass:8"]}
     channels = tuple(int(c) for c in arguments.channels.split(","))
     recipe = Recipe(

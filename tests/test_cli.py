@@ -217,7 +217,7 @@ def test_help():
     text = subprocess.run(
         [sys.executable, "-m", "subspace_sde", "analyse", "--help"], capture_output=True, text=True, check=True
     ).stdout
-    for word in ("--threshold", "--level", "--multiple-of", "--price", "D_F", "photos", ".parquet"):
+    for word in ("--threshold", "--level", "--multiple-of", "--price", "D_F", "builtin", ".parquet"):
         assert word in text, word
 
 

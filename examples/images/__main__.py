@@ -66,7 +66,7 @@ HELD_OUT = "With trained levels, on held-out images"
 
 @app.command()
 def analyse(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     level: Levels = None,
     size: Size = None,
@@ -84,7 +84,7 @@ def analyse(
 
 @app.command()
 def train(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     level: Levels = None,
     size: Size = None,
@@ -133,7 +133,7 @@ def train(
 
 @app.command()
 def divergence(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -162,7 +162,7 @@ def divergence(
 
 @app.command()
 def sample(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -183,7 +183,7 @@ def sample(
 
 @app.command()
 def report(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -204,7 +204,7 @@ def report(
 
 @app.command()
 def run(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Annotated[Path | None, typer.Option(help="Trained levels to use instead of training.")] = None,
     level: Levels = None,
@@ -254,7 +254,7 @@ def run(
 
 @app.command(rich_help_panel=HELD_OUT)
 def likelihood(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -280,7 +280,7 @@ def likelihood(
 
 @app.command(rich_help_panel=HELD_OUT)
 def inpaint(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -307,7 +307,7 @@ def inpaint(
 
 @app.command(rich_help_panel=HELD_OUT)
 def colourise(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -333,7 +333,7 @@ def colourise(
 
 @app.command(rich_help_panel=HELD_OUT)
 def upscale(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -360,7 +360,7 @@ def upscale(
 
 @app.command(rich_help_panel=HELD_OUT)
 def interpolate(
-    data: Data = "photos",
+    data: Data = "builtin",
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,

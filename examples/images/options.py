@@ -12,12 +12,12 @@ from .tables import console
 Data = Annotated[
     str,
     typer.Option(
-        help="`photos` (crops of photographs that ship with scikit-learn and scikit-image), a folder of images, an "
+        help="`builtin` (crops of photographs that ship with scikit-learn and scikit-image), a folder of images, an "
         ".npz file, a .parquet file with an image column, or the name of a data set on the Hugging Face hub."
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The folder of the run: everything is written there and found there again.")]
-Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32 without it).")]
+Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (builtin: 32 without it).")]
 Seed = Annotated[int, typer.Option(help="Decides the training, the noise and the samples.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Levels = Annotated[
@@ -62,7 +62,7 @@ def read_images(data: str, size: int | None) -> Any:
     from subspace_sde.images import load
 
     with console.status(f"reading {data}"):
-        images = load(data, size)  # one split for every seed: what was held out once is held out always
+        images = load(data, size, channels=3)  # one split for every seed: what was held out once is held out always
     console.print(f"{data}: {len(images.train)} training images of {images.shape}, {len(images.held_out)} held out")
     return images
 

@@ -8,7 +8,7 @@ python=${1:-python}
 images() {
     command=$1
     shift
-    nice "$python" -m examples.images "$command" --data photos "$@"
+    nice "$python" -m examples.images "$command" --data builtin "$@"
 }
 images train --level full --out runs/weights/full --seed 0 --half --channels 24,48,80 --batch 24 --steps 8150
 images analyse --out runs/weights/shared

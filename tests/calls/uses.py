@@ -275,7 +275,7 @@ CALLS = {
     "subspace_named": (analysis.subspace_named, {"name": "lowpass:4", "shape": (3, 8, 8)}),
     "to_unit": (images.to_unit, {"images": PICTURES.held_out}),
     "unit_batches": (lambda **given: list(images.unit_batches(**given)), {"images": PICTURES.held_out, "size": 4}),
-    "load": (images.load, {"source": "photos", "size": 8, "seed": 0}),
+    "load": (images.load, {"source": "builtin", "size": 8, "seed": 0, "skip_bad": True, "channels": 3}),
     "photos": (images.photos, {"size": 8, "train": 4, "held_out": 2, "seed": 0}),
     "save_grid": (
         images.save_grid,

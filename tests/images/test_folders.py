@@ -25,13 +25,23 @@ def test_a_folder_is_read_with_its_subfolders_and_without_hidden_files(tmp_path)
     np.testing.assert_array_equal(found.train[0, :, 0, 0], [9, 8, 7])
 
 
-@pytest.mark.parametrize("suffix", ["png", "BMP", "gif", "webp", "tif", "jpg", "JPEG"])
+LOSSY = 2  # levels: colours are rounded twice on the way
+SUFFIXES = {
+    **{suffix: (suffix.upper(), {}, 0) for suffix in ("png", "gif", "tga", "ppm")},
+    **{suffix: ("JPEG", {"quality": 100}, LOSSY) for suffix in ("jpg", "JPEG", "jpe", "JFIF")},
+    "BMP": ("BMP", {}, 0),
+    "tif": ("TIFF", {}, 0),
+    "webp": ("WEBP", {"lossless": True}, 0),
+    "avif": ("AVIF", {"quality": 100}, LOSSY),
+    "jp2": ("JPEG2000", {}, 0),
+}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_suffix_is_read(tmp_path, suffix):
+    format, options, lossy = SUFFIXES[suffix]
     for name in "ab":
-        Image.new("RGB", (6, 5), (200, 100, 50)).save(
-            tmp_path / f"{name}.{suffix}", **({"lossless": True} if suffix == "webp" else {"quality": 100})
-        )
-    lossy = 2 if suffix.startswith("j") or suffix == "JPEG" else 0  # levels: colours are rounded twice on the way
+        Image.new("RGB", (6, 5), (200, 100, 50)).save(tmp_path / f"{name}.{suffix}", format, **options)
     np.testing.assert_allclose(
         only_image(tmp_path).astype(float), np.broadcast_to([200, 100, 50], (5, 6, 3)), atol=lossy
     )
@@ -81,7 +91,7 @@ def test_every_mode_becomes_the_colour_that_it_shows(tmp_path, mode):
         (tmp_path / f"{name}.png").write_bytes(content)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = only_image(tmp_path)
+        found = only_image(tmp_path, channels=3)
     np.testing.assert_array_equal(found, np.broadcast_to(np.asarray(colour, dtype=np.uint8), (5, 6, 3)))
 
 
@@ -125,7 +135,7 @@ def test_mixed_sizes_are_refused_unless_a_size_is_given(tmp_path):
     plain(size=(6, 5)).save(tmp_path / "a.png")
     plain(size=(5, 6)).save(tmp_path / "b.png")
     message = refusal(tmp_path)
-    assert f"mixed sizes: {tmp_path / 'b.png'} is 5 x 6, the first 6 x 5; give a size" in message
+    assert f"mixed sizes: {tmp_path / 'b.png'} is 6 x 5, the first 5 x 6 (height x width); give a size" in message
     assert load(tmp_path, size=7).shape == (3, 7, 7)
 
 
@@ -161,7 +171,7 @@ def test_a_huge_image_is_named(tmp_path, monkeypatch):
 
 def test_what_is_not_there_or_too_little_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert refusal(tmp_path).startswith(f"the folder {tmp_path} holds no images (.bmp, .gif, ")
+    assert refusal(tmp_path).startswith(f"the folder {tmp_path} holds no images (.avif, .bmp, .gif, ")
     plain().save("one.png")
     assert refusal(tmp_path).startswith(f"{tmp_path} holds 1 of the two images that are needed")
     assert refusal("one.png") == "one.png is neither a folder of images nor an .npz or .parquet file"
@@ -171,8 +181,22 @@ def test_what_is_not_there_or_too_little_is_refused(tmp_path, monkeypatch):
     assert "empty string" in refusal("")
 
 
-def test_a_path_named_photos_is_a_folder(tmp_path, monkeypatch, pixels):
+@pytest.mark.parametrize("name", ["photos", "builtin"])
+def test_a_folder_with_the_name_of_the_built_in_photographs_wins(tmp_path, monkeypatch, pixels, name):
     monkeypatch.chdir(tmp_path)
-    write_folder(tmp_path / "photos", pixels)
-    for source in (Path("photos"), "./photos"):
+    write_folder(tmp_path / name, pixels)
+    for source in (Path(name), f"./{name}"):
         assert_holds(load(source), pixels)
+    with pytest.warns(UserWarning, match=f"^{name} is read as the folder of that name here, not as the built-in phot"):
+        assert_holds(load(name), pixels)
+
+
+def test_images_in_formats_that_are_not_read_are_counted_and_named(tmp_path, pixels):
+    folder = write_folder(tmp_path / "in", pixels)
+    for name in ["notes.txt", ".hidden.svg", *(f"{i:02}.svg" for i in range(11)), "x.heic"]:
+        (folder / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match="left out: ") as warned:
+        assert_holds(load(folder), pixels)
+    message = str(warned[0].message)
+    assert len(warned) == 1 and message.endswith(", 2 more, 12 in all, in formats that are not read")
+    assert [f"{i:02}.svg" in message for i in range(11)] == [True] * 10 + [False] and "hidden" not in message

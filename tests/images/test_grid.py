@@ -34,6 +34,13 @@ def test_a_grid_holds_the_pixels(tmp_path, pixels, dtype, num, columns, zoom):
     assert os.listdir(tmp_path) == ["g.png"]
 
 
+def test_grey_images_are_grey(tmp_path, pixels):
+    grey = pixels[:5, ..., :1].transpose(0, 3, 1, 2)
+    for name, images in (("one", grey), ("three", grey.repeat(3, axis=1))):
+        save_grid(images, tmp_path / f"{name}.png")
+    np.testing.assert_array_equal(read(tmp_path / "one.png"), read(tmp_path / "three.png"))
+
+
 def test_a_grid_clips(tmp_path):
     values = np.asarray([-np.inf, -0.1, 0.0, 0.499 / 255, 0.501 / 255, 1.0, 1.7, np.inf])
     save_grid(np.broadcast_to(values, (1, 3, 1, 8)), tmp_path / "g.PNG", 1, 1)
@@ -46,9 +53,9 @@ GOOD = np.zeros((2, 3, 4, 4))
 @pytest.mark.parametrize(
     ("array", "name", "options", "sentence"),
     [
-        (GOOD[0], "g.png", {}, r"shape \(N, 3, H, W\), at least one; got \(3, 4, 4\)"),
+        (GOOD[0], "g.png", {}, r"shape \(N, 3, H, W\) or \(N, 1, H, W\), at least one; got \(3, 4, 4\)"),
         (GOOD[:0], "g.png", {}, r"at least one; got \(0, 3, 4, 4\)"),
-        (GOOD[:, :1], "g.png", {}, r"got \(2, 1, 4, 4\)"),
+        (GOOD[:, :2], "g.png", {}, r"got \(2, 2, 4, 4\)"),
         (GOOD * np.nan, "g.png", {}, "without NaN"),
         (GOOD.astype(int), "g.png", {}, "uint8 or floats without NaN, got int64"),
         (GOOD, "g.jpg", {}, "g.jpg must end in .png"),

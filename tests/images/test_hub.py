@@ -60,7 +60,9 @@ def test_the_hubs_own_reader_without_a_network(tmp_path, pixels):
 import sys
 import numpy as np
 from subspace_sde import images
-found = images._split("local", images._hub(sys.argv[1]), None, 0)  # `load` itself would read it as a folder
+from subspace_sde.images import loading, sources
+# `load` itself would read it as a folder
+found = loading._split("local", sources.hub(sys.argv[1]), None, 0, False, None)
 np.savez(sys.argv[2], np.concatenate([found.train, found.held_out]))
 images.load("nobody/nothing-of-that-name")
 """

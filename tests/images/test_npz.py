@@ -69,7 +69,7 @@ WRONG_ARRAYS = {
         np.zeros((9, 4, 5), np.uint8),
         "no array of shape (N, H, W, 3) or (N, 3, H, W), but images (9, 4, 5)",
     ),
-    "one channel": (np.zeros((9, 4, 5, 1), np.uint8), "but images (9, 4, 5, 1)"),
+    "two channels": (np.zeros((9, 4, 5, 2), np.uint8), "but images (9, 4, 5, 2)"),
     "flat": (np.zeros((9, 60), np.uint8), "but images (9, 60)"),
     "scalar": (np.uint8(3), "but images ()"),
     "no height": (np.zeros((9, 0, 5, 3), np.uint8), "but images (9, 0, 5, 3)"),

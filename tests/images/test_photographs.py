@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from subspace_sde import images
-from subspace_sde.images import load, photos
+from subspace_sde.images import load, photographs, photos
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def tagged(monkeypatch):
         return Image.fromarray(np.stack([column // 4, row // 4, np.full_like(row, index)], -1).astype(np.uint8))
 
     pictures = [picture(0, 640, 424), picture(1, 512, 500), picture(2, 200, 100)]
-    monkeypatch.setattr(images, "_photographs", lambda: pictures)
+    monkeypatch.setattr(photographs, "_photographs", lambda: pictures)
     return pictures
 
 
@@ -47,7 +46,7 @@ def test_no_pixel_of_a_crop_holds_any_of_the_other_region(monkeypatch, size):
     """The boundary lies at no multiple of the scales: a mean across it would show."""
     picture = np.zeros((301, 451, 3), dtype=np.uint8)
     picture[:, 451 - 4 * size :] = 255
-    monkeypatch.setattr(images, "_photographs", lambda: [Image.fromarray(picture)])
+    monkeypatch.setattr(photographs, "_photographs", lambda: [Image.fromarray(picture)])
     found = photos(size, train=300, held_out=300)
     assert not found.train.any() and (found.held_out == 255).all()
 
@@ -56,7 +55,7 @@ def test_every_place_of_a_region_is_cut(monkeypatch):
     """With 1000 crops at full scale, a column is missed with a probability below 25 · (24/25)¹⁰⁰⁰ < 10⁻¹⁶."""
     row, column = np.indices((40, 64))
     picture = np.stack([column, row, 0 * row], -1).astype(np.uint8)
-    monkeypatch.setattr(images, "_photographs", lambda: [Image.fromarray(picture)])
+    monkeypatch.setattr(photographs, "_photographs", lambda: [Image.fromarray(picture)])
     found = photos(8, train=3000, held_out=3000)
     for crops, columns in ((found.train, range(0, 32 - 8 + 1)), (found.held_out, range(32, 64 - 8 + 1))):
         whole = crops[crops[:, 0, 0, 1] - crops[:, 0, 0, 0] == 1]  # neighbours one pixel apart: not reduced
@@ -72,16 +71,19 @@ def test_the_seed_alone_decides_the_crops(tagged):
         assert not np.array_equal(getattr(a, name), getattr(c, name))
 
 
-def test_load_cuts_the_crops_of_photos(tagged):
-    found, direct = load("photos", 8, seed=6), photos(8, seed=6)
-    assert found.name == "photos" and found.train.shape == (20_000, 3, 8, 8) and len(found.held_out) == 2_000
+@pytest.mark.parametrize("name", ["builtin", "photos"])
+def test_load_cuts_the_crops_of_photos(tagged, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("a file of that name is no folder")
+    found, direct = load(name, 8, seed=6), photos(8, seed=6)
+    assert found.name == "builtin" and found.train.shape == (20_000, 3, 8, 8) and len(found.held_out) == 2_000
     np.testing.assert_array_equal(found.train, direct.train)
     np.testing.assert_array_equal(found.held_out, direct.held_out)
 
 
 def test_the_photographs_are_there(monkeypatch):
-    pictures = images._photographs()
-    monkeypatch.setattr(images, "_photographs", lambda: pictures)
+    pictures = photographs._photographs()
+    monkeypatch.setattr(photographs, "_photographs", lambda: pictures)
     assert len(pictures) == 7 and {p.mode for p in pictures} == {"RGB"}
     found = photos(92, train=6, held_out=3)  # the largest size, as the docstring says
     assert found.train.shape == (6, 3, 92, 92) and found.train.std() > 10

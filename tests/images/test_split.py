@@ -31,6 +31,6 @@ def test_every_source_gives_the_same_split(tmp_path, pixels):
 
 
 @pytest.mark.parametrize("size", [0, -3])
-@pytest.mark.parametrize("source", ["photos", ".", "somebody/some-data"])
+@pytest.mark.parametrize("source", ["builtin", ".", "somebody/some-data"])
 def test_a_size_below_one_is_refused(source, size):
     assert refusal(source, size) == f"size must be at least 1, got {size}"
