@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the JSON in them."""
+"""Files that are whole or not there, and the JSON in them, which says its format and version."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from .arrays import is_integer
 
 
 @contextmanager
@@ -62,3 +64,38 @@ def parse_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=once)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def write_content(path: str | Path, kind: str, version: int, content: dict[str, Any]) -> None:
+    """Write `content` as JSON, whole or not at all, behind its format, ``subspace_sde`` and `kind`, and the version."""
+    about = {"format": f"subspace_sde {kind}", "version": version}
+    text = json.dumps({**about, **content}, indent=1, allow_nan=False)
+    with whole(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def reading_content(path: str | Path, kind: str, version: int) -> Iterator[dict[str, Any]]:
+    """What `write_content` wrote; a ValueError for another file or version, and for what fails with it in the block."""
+    try:
+        content = parse_json(Path(path).read_text(encoding="utf-8"))
+        _check_format(content, kind, version)
+        yield content
+    except KeyError as error:
+        raise ValueError(f"{path} holds no {kind} of subspace_sde: it lacks {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no {kind} of subspace_sde: {error}") from error
+
+
+def _check_format(content: Any, kind: str, read: int) -> None:
+    name, format = content.get("format") if isinstance(content, dict) else None, f"subspace_sde {kind}"
+    if not isinstance(name, str) or not name.startswith(format):
+        raise ValueError(f"it does not say that its format is {format!r}")
+    version = content.pop("version", None)
+    if content.pop("format") != format or version is None:
+        raise ValueError(f"it carries no version of the format, and only version {read} is read: make the {kind} anew")
+    if not is_integer(version) or version != read:
+        raise ValueError(
+            f"its format is version {version!r}, and this subspace_sde reads version {read}: "
+            f"take the subspace_sde that wrote it, or make the {kind} anew"
+        )

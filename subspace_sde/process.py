@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import array_api_compat
@@ -24,15 +25,20 @@ from .arrays import Array, Score, Time, device, namespace, over
 from .backend import RNG, Constant, Noise, backend_of, host
 from .border import checked
 from .conditions import check_condition, flat, taken
+from .files import reading_content, write_content
 from .sdes import IsotropicSDE
 from .sdes.base import check_inside, checked_time
 from .shown import few
+from .specification import Specified, build, register, specify
 from .statistics.complement import ComplementMoments, combined_variance, complement_moments
 from .subspaces import NestedSubspaces, Subspace
 
+_VERSION = 1  # of the format of files
+
 
 @checked
-class SubspaceSDE:
+@register
+class SubspaceSDE(Specified):
     """An isotropic SDE that is projected onto smaller and smaller subspaces as time goes on.
 
     Parameters
@@ -108,6 +114,31 @@ class SubspaceSDE:
         if moments.subspaces != subspaces:
             raise ValueError(f"these are the moments of {moments.subspaces!r}, and not of {subspaces!r}")
         return cls(sde, subspaces, times, moments.variances(center), moments.mean if center else None)
+
+    @checked
+    def save(self, path: str | Path) -> None:
+        """Write the process as JSON, whole or not at all: all that belongs to trained scores but their weights.
+
+        Raises TypeError for an SDE or subspace whose class is not registered, OSError where the file cannot be written.
+        """
+        write_content(path, "process", _VERSION, specify(self))
+
+    @classmethod
+    @checked
+    def load(cls, path: str | Path) -> SubspaceSDE:
+        """The process in a file that `save` wrote; a ValueError for any other file, or another version of it.
+
+        A class of your own is registered before (`subspace_sde.specification.register`).
+        """
+        with reading_content(path, "process", _VERSION) as content:
+            process = build(content)
+            if not isinstance(process, cls):
+                raise ValueError(f"it describes a {type(process).__name__}")
+            return process
+
+    def arguments(self) -> dict[str, Any]:
+        found = {name: getattr(self, name) for name in ("sde", "subspaces", "times", "complement_variances")}
+        return found | ({} if self.mean is None else {"mean": self.mean})
 
     # -- forwards -------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,18 @@
 """SDEs, subspaces and spacings as plain JSON, so that a checkpoint or a plan says what it belongs to, without pickle.
 
-What can be written: every SDE, subspace and spacing of this package, by the arguments that it was made from, and two
-that were made alike are equal. The matrix of a `Basis`, say, is written as the bytes of its float64 numbers, so that it
-comes back exact to the bit.
+What can be written: every SDE, subspace, spacing and process of this package, and those of registered classes, by the
+arguments that they were made from; two that were made alike are equal. Nothing is imported because a file names it: a
+class of your own is known once the module that registers it was imported. The matrix of a `Basis`, say, is written as
+the bytes of its float64 numbers, so that it comes back exact to the bit.
 """
 
 from __future__ import annotations
 
 import base64
+import inspect
 from collections.abc import Callable
 from math import prod
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,17 +29,20 @@ class Specified:
     An object of a class that was not registered, a user's own, is equal to itself alone.
     """
 
-    def _arguments(self) -> dict[str, Any]:
-        """The constructor's arguments: numbers, strings, arrays, what is `Specified`, lists and mappings of them."""
-        raise TypeError(f"a {type(self).__name__} cannot be written as a specification: it has no `_arguments`")
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, by name: numbers, strings, arrays of numpy, what is `Specified`, lists of them.
+
+        Mappings of them too. A class of your own defines it, and is registered.
+        """
+        raise TypeError(f"a {type(self).__name__} cannot be written as a specification: it has no `arguments`")
 
     def __eq__(self, other: object) -> bool:
         if self is other or type(self) is not type(other) or not isinstance(other, Specified):
             return self is other
-        return _is_kind(type(self)) and _same(self._arguments(), other._arguments())
+        return _is_kind(type(self)) and _same(self.arguments(), other.arguments())
 
     def __hash__(self) -> int:
-        return hash((type(self), _hashable(self._arguments()))) if _is_kind(type(self)) else object.__hash__(self)
+        return hash((type(self), _hashable(self.arguments()))) if _is_kind(type(self)) else object.__hash__(self)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -82,8 +88,34 @@ _KNOWN: dict[str, Callable[..., Any]] = {"array": _array, "mapping": _mapping}
 
 
 def register(kind: _Kind) -> _Kind:
-    """A decorator: objects of this class have a specification, by its name and their arguments."""
-    assert kind.__name__ not in _KNOWN
+    """A decorator: objects of this class have a specification, by its name and their `arguments()`.
+
+    So they go into plans, processes and checkpoints, and two that were made alike are equal. Whoever reads such a file
+    imports the module that registers the class before.
+
+    Raises TypeError for what is no SDE, subspace or spacing, or has no `arguments`; ValueError where another class of
+    that name is registered. The same class once more, of a cell that is run again, takes the place of the older one.
+
+    >>> from subspace_sde import VE
+    >>> @register
+    ... class LongVE(VE):
+    ...     def __init__(self, sigma_max=1000.0):
+    ...         super().__init__(0.01, sigma_max)
+    ...     def arguments(self):
+    ...         return {"sigma_max": self.sigma_max}
+    >>> build(specify(LongVE(300.0))) == LongVE(300.0)
+    True
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Specified)):
+        raise TypeError(f"what is registered is a class of SDEs, subspaces or spacings, not {kind!r}")
+    if kind.arguments is Specified.arguments:
+        raise TypeError(f"{kind.__name__} needs a method `arguments`, which gives the constructor's arguments by name")
+    known = _KNOWN.get(kind.__name__, kind)
+    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ValueError(
+            f"a class {kind.__name__} is registered already, {known.__module__}.{known.__qualname__}: "
+            "give this one another name"
+        )
     _KNOWN[kind.__name__] = kind
     return kind
 
@@ -101,8 +133,16 @@ def specify(thing: Specified) -> dict[str, Any]:
     """
     kind = type(thing).__name__
     if not _is_kind(type(thing)):
-        raise TypeError(f"only the SDEs, subspaces and spacings of subspace_sde have a specification, not {kind}")
-    return {"kind": kind, **{name: _plain(value) for name, value in thing._arguments().items()}}
+        raise TypeError(
+            f"only SDEs, subspaces and spacings of registered classes have a specification, not {kind}: decorate a class "
+            "of your own with subspace_sde.specification.register"
+        )
+    arguments, taken = thing.arguments(), inspect.signature(type(thing)).parameters
+    if unknown := [name for name in arguments if name not in taken or name == "kind"]:
+        raise TypeError(
+            f"`arguments` of {kind} gives {', '.join(unknown)}, but its constructor takes {', '.join(taken)}"
+        )
+    return {"kind": kind, **{name: _plain(value) for name, value in arguments.items()}}
 
 
 def _plain(value: Any) -> Any:
@@ -113,13 +153,19 @@ def _plain(value: Any) -> Any:
         return {"kind": "array", "shape": list(value.shape), "float64": base64.b64encode(content).decode()}
     if isinstance(value, dict):  # JSON knows no keys but strings
         return {"kind": "mapping", "items": [[key, _plain(item)] for key, item in value.items()]}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if not (value is None or isinstance(value, (str, Real))):
+        raise TypeError(f"a specification holds numbers, strings and arrays of numpy, not a {type(value).__name__}")
+    return value
 
 
 def build(specification: dict[str, Any]) -> Any:
     """The object that `specify` described.
 
-    Raises ValueError for a kind that this package does not know, or arguments that do not fit it: too large, too deep.
+    Raises ValueError for a kind that nobody registered, or arguments that do not fit it: too large, too deep.
 
     >>> from subspace_sde import LowPass
     >>> build(specify(LowPass((3, 32, 32), 20))).shape
@@ -130,7 +176,10 @@ def build(specification: dict[str, Any]) -> Any:
     arguments = dict(specification)
     kind = arguments.pop("kind", None)
     if not isinstance(kind, str) or kind not in _KNOWN:
-        raise ValueError(f"unknown kind {kind!r} in a specification: known are {', '.join(sorted(_KNOWN))}")
+        raise ValueError(
+            f"unknown kind {kind!r} in a specification: known are {', '.join(sorted(_KNOWN))}; where it is a class of "
+            "your own, import the module that registers it before"
+        )
 
     def built(value: Any) -> Any:
         if isinstance(value, dict):

@@ -126,14 +126,14 @@ class Rows(Separable):
 @pytest.mark.parametrize(
     ("thing", "message"),
     [
-        (Rows(), "only the SDEs, subspaces and spacings of subspace_sde have a specification, not Rows"),
+        (Rows(), "only SDEs, subspaces and spacings of registered classes have a specification, not Rows"),
         (
             Identity((3,)) @ Rows(),
-            "only the SDEs, subspaces and spacings of subspace_sde have a specification, not Rows",
+            "only SDEs, subspaces and spacings of registered classes have a specification, not Rows",
         ),
         (Downsampling((6,), 2, axes=-1) @ Rows(), "have a specification, not Rows"),
-        (Mine(), "only the SDEs, subspaces and spacings of subspace_sde have a specification, not Mine"),
-        (3, "only the SDEs, subspaces and spacings of subspace_sde have a specification, not int"),
+        (Mine(), "only SDEs, subspaces and spacings of registered classes have a specification, not Mine"),
+        (3, "only SDEs, subspaces and spacings of registered classes have a specification, not int"),
     ],
 )
 def test_what_cannot_be_specified(thing, message):

@@ -134,12 +134,12 @@ class IsotropicSDE(Specified, ABC):
                 "alpha(T) is 0.001, say"
             )
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The constructor's arguments, for `subspace_sde.specification`: its attributes, or what a subclass says."""
         return dict(vars(self))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={brief(v)}' for k, v in self._arguments().items())})"
+        return f"{type(self).__name__}({', '.join(f'{k}={brief(v)}' for k, v in self.arguments().items())})"
 
 
 def _clip(v: Any, low: float, high: float) -> Any:

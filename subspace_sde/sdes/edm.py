@@ -40,7 +40,7 @@ class EDM(IsotropicSDE):
     def g(self, t: Any) -> Any:
         return sqrt(2 * t)
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"sigma_min": self.sigma_min, "sigma_max": self.sigma_max}  # they are t_min and T
 
     def between(self, t_min: float, T: float) -> EDM:

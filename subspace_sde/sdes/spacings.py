@@ -22,7 +22,7 @@ class Spacing(Protocol):
 
 
 class _Spacing(Shown, Specified):
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return dict(vars(self))
 
 

@@ -231,7 +231,7 @@ class Identity(Subspace):
     def __init__(self, ambient_shape: int | Sequence[int]) -> None:
         super().__init__(ambient_shape, ambient_shape)
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"ambient_shape": list(self.ambient_shape)}
 
     @property
@@ -280,7 +280,7 @@ class Composition(Subspace):
         outer, inner = maps_of(self.outer), maps_of(self.inner)
         return None if outer is None or inner is None else tuple(map(Chained, outer, inner))
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"outer": self.outer, "inner": self.inner}
 
     def __repr__(self) -> str:
@@ -311,7 +311,7 @@ class Relative(Subspace):
         outer, inner = maps_of(self.outer), maps_of(self.inner)
         return None if outer is None or inner is None else tuple(map(Within, outer, inner))
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"outer": self.outer, "inner": self.inner}
 
 

@@ -91,7 +91,7 @@ class Basis(Subspace):
     def matrix(self) -> Matrix:
         return self._u.value.copy()
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"matrix": self._u.value, "ambient_shape": list(self.ambient_shape), "shape": list(self.shape)}
 
     def _within(self, outer: Subspace) -> Subspace:

@@ -83,7 +83,7 @@ class Downsampling(Subspace):
         factor, ndim = dict(zip(self.axes, self.factor)), len(self.shape)
         return tuple(_Blocks(n, factor.get(a, 1)) for a, n in zip(range(-ndim, 0), self.ambient_shape))
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "factor": list(self.factor), "axes": list(self.axes)}
 
     def _within(self, outer: Subspace) -> Subspace:

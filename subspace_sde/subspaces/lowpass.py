@@ -47,7 +47,7 @@ class LowPass(AxisByAxis):
     def coordinate_scale(self) -> float:
         return float((self.ambient_dim / self.dim) ** 0.5)
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "size": list(self.size), "axes": list(self.axes)}
 
     def _outside(self, outer: Subspace) -> float:

@@ -71,7 +71,7 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
         """The shape of the full space."""
         return self._levels[0].shape
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"steps": list(self.steps), "ambient_shape": list(self.ambient_shape)}
 
     def __len__(self) -> int:

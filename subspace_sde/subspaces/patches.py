@@ -76,7 +76,7 @@ class PatchBasis(Subspace):
             energies = np.tensordot(energies, sums, axes=(0, 0))  # the next axis is the first again
         return energies
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "patch": list(self.patch), "matrix": self._u.value}
 
     def _outside(self, outer: Subspace) -> float:

@@ -88,5 +88,5 @@ class Separable(AxisByAxis):
             checked[a] = Dense(orthonormal(u, eps, f"the columns of the matrix of axis {a}"))
         super().__init__(ambient, checked)
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape), "matrices": {axis: each.matrix() for axis, each in self._maps}}

@@ -72,7 +72,7 @@ class Wavelet(AxisByAxis):
     def coordinate_scale(self) -> float:
         return float((self.ambient_dim / self.dim) ** 0.5)
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         levels, axes = list(self.levels), list(self.axes)
         return {"shape": list(self.ambient_shape), "wavelet": self.wavelet, "levels": levels, "axes": axes}
 

@@ -93,7 +93,7 @@ def test_a_spacing_of_ones_own_prices_but_is_not_written(tmp_path):
 
     found = planned(VE(), spacing=Mine())
     assert found.shares[0] == pytest.approx(found.times[0] ** 2)
-    with pytest.raises(TypeError, match="only the SDEs, subspaces and spacings of subspace_sde have a specification"):
+    with pytest.raises(TypeError, match="only SDEs, subspaces and spacings of registered classes have a specification"):
         found.save(tmp_path / "plan.json")
 
 
