@@ -301,10 +301,28 @@ def _by_chunks(path: Path, stored: Any) -> Any:
     return da.from_array(stored, chunks=stored.chunks or ("auto", *(-1,) * (stored.ndim - 1)))
 
 
+def channel_axis(shape: tuple[int, ...]) -> int | None:
+    """Where the channels of images of that shape are, of which there are three or one; None for other arrays.
+
+    >>> channel_axis((9, 3, 32, 32)), channel_axis((9, 32, 32, 1)), channel_axis((9, 32, 32))
+    (1, 3, None)
+    """
+    if len(shape) != 4 or 0 in shape[1:]:
+        return None
+    return next((axis for channels in (3, 1) for axis in (3, 1) if shape[axis] == channels), None)
+
+
 @checked
-def npz_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """The shape and the dtype of each array in an ``.npz`` file, without reading one; none of another file."""
+def holds_arrays(path: str | Path) -> bool:
+    """Whether a file, by its name or by what lies in its folder, holds arrays that are no images.
+
+    Of an ``.npz`` file the shapes tell: (N, H, W, C) or (N, C, H, W) of uint8 or floats, C = 3 or 1, are images.
+    """
     try:
-        return {key: (shape, dtype) for key, (shape, dtype, _) in _npz(Path(path)).items()}
-    except (zipfile.BadZipFile, ValueError, OSError):
-        return {}
+        place = Path(path)
+        if _reader(place) is not _npz:
+            return True
+        kinds = [(shape, dtype) for shape, dtype, _ in _npz(place).values()]
+    except (ValueError, OSError, zipfile.BadZipFile):
+        return False  # no file, or another one: whoever reads it will say so
+    return bool(kinds) and not any(channel_axis(s) is not None and (d == np.uint8 or d.kind == "f") for s, d in kinds)

@@ -22,6 +22,7 @@ from .arrays import Array
 _T = TypeVar("_T", bound=Callable[..., Any])
 
 _LIKE = {
+    "ArrayData": "ArrayData(x)",
     "Bins": "Bins()",
     "ComplementMoments": "complement_moments(nested, data)",
     "DivergenceCurve": "DivergenceCurve(times, values)",

@@ -6,8 +6,9 @@ import io
 import sys
 import warnings
 from codecs import register_error
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 try:
     import typer
@@ -24,6 +25,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+class Channels(StrEnum):
+    """What --channels takes."""
+
+    grey = "grey"
+    rgb = "rgb"
+    as_is = "as-is"
+
+    @property
+    def number(self) -> int | None:
+        """As `load` takes it."""
+        return {"grey": 1, "rgb": 3}.get(self.value)
 
 
 def _show_version(asked: bool) -> None:
@@ -46,17 +60,35 @@ def analyse(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder of images, an .npz file, a .parquet file with an image column, the name of a data set on "
-            "the Hugging Face hub, or photos: crops of photographs that ship with scikit-learn and scikit-image."
+            help="A folder of images, a .parquet file with an image column, an array of any shape (.npy, .npz, .zarr, "
+            ".h5, .hdf5), the name of a data set on the Hugging Face hub, or builtin: crops of photographs that ship "
+            "with scikit-learn and scikit-image."
         ),
-    ] = "photos",
+    ] = "builtin",
     out: Annotated[Path | None, typer.Option(help="Write pictures, the table and the plan as JSON there.")] = None,
-    size: Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (photos: 32).")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Crop and scale every image to SIZE x SIZE, or to HEIGHTxWIDTH: 64x48 (builtin: 32)."),
+    ] = None,
+    channels: Annotated[
+        Channels, typer.Option(help="Make images grey or RGB; as they are, grey stays grey where all images are.")
+    ] = Channels.as_is,
+    array: Annotated[
+        str | None, typer.Option(help="Which array of a file that holds several; without it the largest.")
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="The axes of an array that may get shorter, -2,-1 say; without it all longer than four."),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Divide an array by this: 255 for 8-bit pixels; integers need it.")
+    ] = None,
     threshold: Annotated[
         float, typer.Option(help="D_F at which a subspace may be used; smaller is safer and saves less.")
     ] = 3e-3,
     level: Annotated[
-        list[str] | None, typer.Option("--level", help="A further row: lowpass:20, downsampling:16, db2:16, ...")
+        list[str] | None,
+        typer.Option("--level", help="A further row: lowpass:20, lowpass:20x28, downsampling:16, db2:16, ..."),
     ] = None,
     max_levels: Annotated[int, typer.Option(help="Levels of the plan beyond the full one, at most.")] = 3,
     multiple_of: Annotated[
@@ -69,41 +101,73 @@ def analyse(
         bool, typer.Option("--skip-bad", help="Leave out what cannot be read as an image, and say how many there were.")
     ] = False,
 ) -> None:
-    """Which subspace suits these images, from which noise level on, and what does it save? Seconds; no network.
+    """Which subspace suits these data, from which noise level on, and what does it save? Seconds; no network.
 
-    A diffusion model may run in a smaller image while the noise hides the rest. For smaller images of many kinds and
-    sizes (low-pass, block means, wavelets) and for principal components this prints how far the images lie from them,
-    from which time t and noise σ/α on they may be used, and what sampling then costs; and at last the plan, of few
-    levels, that costs least.
+    A diffusion model may run on a smaller image, or sound, or volume, while the noise hides the rest. For smaller ones
+    of many kinds and sizes (low-pass, block means, wavelets) and for principal components this prints how far the data
+    lie from them, from which time t and noise σ/α on they may be used, and what sampling then costs; and at last the
+    plan, of few levels, that costs least.
 
     A size may be used from the time on at which the orthogonal Fisher divergence D_F, the error in the score of what
-    is left out, stays at or below --threshold. D_F is that of a Gaussian with the images' statistics: a network's is
+    is left out, stays at or below --threshold. D_F is that of a Gaussian with the data's statistics: a network's is
     larger, about half again, and its times a little later.
 
     Examples:
 
-        subspace-sde analyse photos
+        subspace-sde analyse builtin
         subspace-sde analyse FOLDER --size 32 --out DIR
         subspace-sde analyse train.parquet --level lowpass:20 --threshold 1e-3
+        subspace-sde analyse sounds.npy --axes -1 --scale 32768
     """
     if out is not None and (files := [path for path in (out, *out.parents) if path.is_file()]):
         raise ValueError(f"{files[0]} is a file: --out takes a folder")
     from .analysis.analyse_data import analyse as stage
     from .analysis.report import as_json, show, write
-    from .images import load
 
     console = Console()
     with console.status(f"reading {escape(source)}"), warnings.catch_warnings(record=True) as found_bad:
         warnings.simplefilter("always", UserWarning)
-        images = load(source, size, skip_bad=skip_bad)
+        of_arrays = {"--array": array, "--scale": scale, "--axes": _axes(axes)}
+        of_images = {"--size": _size(size), "--channels": channels.number, "--skip-bad": skip_bad}
+        data = _read(source, of_images, of_arrays)
     for warning in found_bad:
         _complain("[bold yellow]warning:[/]", warning.message)
-    found = stage(images, level or (), threshold=threshold, max_levels=max_levels, multiple_of=multiple_of, price=price)
+    found = stage(data, level or (), threshold=threshold, max_levels=max_levels, multiple_of=multiple_of, price=price)
     show(as_json(found), console)
     if out is not None:
-        pictures = write(found, images, out)["pictures"]
+        pictures = write(found, out)["pictures"]
         names = ", ".join(["analysis.json", "plan.json", *pictures])
         console.print(f"written to {escape(str(out))}: {names}", highlight=False, soft_wrap=not console.is_terminal)
+
+
+def _read(source: str, of_images: dict[str, Any], of_arrays: dict[str, Any]) -> Any:
+    """Images or an array; a ValueError for options of the other kind."""
+    from .array_data import ArrayData, holds_arrays
+    from .images import load
+
+    given = [name for name, value in of_arrays.items() if value is not None]
+    if holds_arrays(source) or (given and source.lower().endswith(".npz")):
+        if others := [name for name, value in of_images.items() if value]:
+            raise ValueError(f"{source} is read as an array, and {others[0]} is for images: leave it out")
+        return ArrayData.open(source, *of_arrays.values())
+    if given:
+        raise ValueError(f"{source} is read as images, and {given[0]} is for arrays: leave it out")
+    size, channels, skip_bad = of_images.values()
+    return load(source, size, skip_bad=skip_bad, channels=channels)
+
+
+def _size(text: str | None) -> int | tuple[int, ...] | None:
+    numbers = [] if text is None else text.lower().split("x")
+    if not all(n.isdecimal() for n in numbers) or len(numbers) > 2:
+        raise ValueError(f"--size takes an edge, 32 say, or height and width, 64x48, got {text}")
+    return (int(numbers[0]) if len(numbers) == 1 else tuple(map(int, numbers))) if numbers else None
+
+
+def _axes(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(a) for a in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--axes takes whole numbers with commas between, -2,-1 say, got {text!r}") from error
 
 
 def _complain(kind: str, message: object) -> None:

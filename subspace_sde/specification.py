@@ -134,8 +134,8 @@ def specify(thing: Specified) -> dict[str, Any]:
     kind = type(thing).__name__
     if not _is_kind(type(thing)):
         raise TypeError(
-            f"only SDEs, subspaces and spacings of registered classes have a specification, not {kind}: decorate a class "
-            "of your own with subspace_sde.specification.register"
+            f"only SDEs, subspaces and spacings of registered classes have a specification, not {kind}: decorate a "
+            "class of your own with subspace_sde.specification.register"
         )
     arguments, taken = thing.arguments(), inspect.signature(type(thing)).parameters
     if unknown := [name for name in arguments if name not in taken or name == "kind"]:

@@ -37,6 +37,7 @@ posterior      given y = A x + noise
 likelihood     the probability flow: densities and latents
 planning       which levels, and when
 diffusers      networks and pipelines that people have
+array_data     arrays of any shape, in memory or in files, to batches
 images         photographs to batches
 analysis       data to candidates to curves to a plan and its report
 testing        the laws, for anybody's subspace, SDE or backend

@@ -155,9 +155,9 @@ def test_a_full_disk_leaves_what_was_there(at, folder, run, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("alike.npz", [], "the 18 training images of {} are all alike: nothing varies"),
+        ("alike.npz", [], "the 18 samples of {} are all alike: nothing varies"),
         ("one.npz", [], "holds 1 of the two images that are needed"),
-        ("mixed", [], "images of mixed sizes: {}/1.png is 16 x 16, the first 8 x 8; give a size"),
+        ("mixed", [], "images of mixed sizes: {}/1.png is 16 x 16, the first 8 x 8 (height x width); give a size"),
         ("nan.npz", [], "image 3 of {} cannot be read as an image (pixels must be uint8, or floats in [0, 1] without"),
         ("three.npz", ["--threshold", "1e-30"], "no subspace meets the threshold 1e-30: the smallest D_F reached is "),
         ("three.npz", ["--threshold", "0"], "the threshold must be positive, got 0.0"),
@@ -183,7 +183,7 @@ def test_no_levels_and_few_images(folder, run):
     code, text, _ = run("analyse", folder / "three.npz", "--max-levels", "0")
     assert code == 0 and "stay in the full space" in text
     code, text, _ = run("analyse", folder / "few.npz", "--level", "lowpass:10")
-    assert code == 0 and "pca:8, pca:4, pca:2: needs at least 1536 images, here are 18" in text
+    assert code == 0 and "pca:8, pca:4, pca:2: needs at least 1536 samples, here are 18" in text
     assert "their power spectrum" in text and "\nlowpass:10" in text
 
 
@@ -208,7 +208,7 @@ def test_every_option_is_handed_on(folder, run, monkeypatch):
     given = [word for option in options.items() for word in option]
     assert run("analyse", "there", *given, "--level", "db2:4", "--level", "lowpass:3", "--skip-bad")[0] == 1
     assert found == {
-        "source": "there", "size": 9, "skip_bad": True, "names": ["db2:4", "lowpass:3"],
+        "source": "there", "size": 9, "skip_bad": True, "channels": None, "names": ["db2:4", "lowpass:3"],
         "threshold": 0.5, "max_levels": 7, "multiple_of": 5, "price": 0.25,
     }  # fmt: skip
 
@@ -223,7 +223,7 @@ def test_help():
 
 def long_rows():
     names = ["downsampling:512", "patch-pca:512", "lowpass:1000"]
-    row = {"shape": [3, 512, 512], "share of pixels": 0.25, "rmsd": {"origin": 0.1, "mean": 0.1}, "note": ""}
+    row = {"shape": [3, 512, 512], "share": 0.25, "rmsd": {"origin": 0.1, "mean": 0.1}, "note": ""}
     return [row | {"subspace": name, "t": 0.5, "noise": 0.7, "cost alone": 0.6} for name in names]
 
 
@@ -240,7 +240,8 @@ def long_rows():
 def test_no_name_is_cut_on_a_narrow_terminal(width, columns):
     text = io.StringIO()
     found = {
-        "data": "x", "images": 9, "shape": [3, 1024, 1024], "sde": "VE()", "model": "covariance", "threshold": 3e-3,
+        "data": "x", "of": ["images", "pixels"], "samples": 9, "shape": [3, 1024, 1024], "sde": "VE()",
+        "model": "covariance", "threshold": 3e-3,
         "rows": long_rows(), "plans": [], "summary": "Use lowpass:1000 from t = 0.500: 60% of the pixels.",
     }  # fmt: skip
     report.show(found, Console(file=text, width=width, force_terminal=True, color_system=None))

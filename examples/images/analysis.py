@@ -25,4 +25,4 @@ def analyse(images: Images, levels: Sequence[str], threshold: float, out: Path, 
     if (before := found_again(out / "analysis.json", inputs)) is not None:
         return dict(before)
     found = library.analyse(images, levels, SDE, threshold, multiple_of=multiple_of)
-    return write(found, images, out, inputs=inputs, train=len(images.train), held_out=len(images.held_out))
+    return write(found, out, inputs=inputs, train=len(images.train), held_out=len(images.held_out))

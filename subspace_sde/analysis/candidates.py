@@ -74,7 +74,7 @@ def _is_wavelet(kind: str) -> bool:
 
 
 def _times(edges: Sequence[int]) -> str:
-    return " x ".join(map(str, edges))
+    return " × ".join(map(str, edges))
 
 
 def _name(kind: str, new: Sequence[int], edges: Sequence[int]) -> str:

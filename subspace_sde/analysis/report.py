@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..files import whole
-from ..images import Images, to_unit
-from ..planning.chains import Plan
+from ..planning.plans import Plan
 from .analyse_data import Analysis
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def as_json(found: Analysis) -> dict[str, Any]:
         {
             "subspace": row.name,
             "shape": list(row.subspace.shape) if row.subspace else None,
-            "share of pixels": row.subspace.dim / row.subspace.ambient_dim if row.subspace else None,
+            "share": row.subspace.dim / row.subspace.ambient_dim if row.subspace else None,
             "rmsd": dict(zip(("origin", "mean"), row.rmsd)) if row.rmsd else None,
             "t": row.t,
             "noise": None if row.t is None else found.noise(row.t),
@@ -33,8 +34,11 @@ def as_json(found: Analysis) -> dict[str, Any]:
     ]
     return {
         "data": found.data,
-        "images": found.count,
+        "of": list(found.unit),
+        "samples": found.count,
         "shape": list(found.shape),
+        "axes": list(found.axes),
+        "scale": found.scale,
         "model": found.model,
         "sde": repr(found.sde),
         "threshold": found.threshold,
@@ -61,17 +65,18 @@ def show(found: dict[str, Any], console: Console) -> None:
         soft_wrap = whole or not console.is_terminal
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=soft_wrap)
 
+    things, numbers = found["of"]
     say(
-        f"{found['data']}: {found['images']} images of {_size(found['shape'])}, pixels in [0, 1]; {found['sde']}; "
+        f"{found['data']}: {found['samples']} {things} of {_size(found['shape'])}, {_range(found)}; {found['sde']}; "
         f"D_F of a Gaussian with their {found['model']}\n"
     )
-    lines = _table(found["rows"], console.width if console.is_terminal else None)
+    lines = _table(found["rows"], console.width if console.is_terminal else None, numbers == "pixels")
     say(lines[0], "bold", whole=True)
     for line in lines[1:]:
         say(line, whole=True)
     say("\nlinear, affine: RMSD per dimension left out, about the origin and about the mean")
-    say(f"t, noise: from which t, and which noise σ/α beside those pixels, D_F is at most {found['threshold']:g}")
-    say("cost: of sampling with that level alone, in pixels; of the full model's")
+    say(f"t, noise: from which t, and which noise σ/α beside those {numbers}, D_F is at most {found['threshold']:g}")
+    say(f"cost: of sampling with that level alone, in {numbers}; of the full model's")
     notes: dict[str, list[str]] = {}
     for row in found["rows"]:
         if row["note"]:
@@ -80,19 +85,21 @@ def show(found: dict[str, Any], console: Console) -> None:
         say(f"{', '.join(names)}: {note}")
     for plan in found["plans"]:
         levels = ", ".join(f"{name} from t = {t:.3f}" for name, t in zip(plan["levels"], plan["times"]))
-        say(f"{len(plan['levels'])} level{'s'[: len(plan['levels']) - 1]}: {plan['cost']:.3f} of the pixels: {levels}")
+        count = f"{len(plan['levels'])} level{'s'[: len(plan['levels']) - 1]}"
+        say(f"{count}: {plan['cost']:.3f} of the {numbers}: {levels}")
     say(found["summary"], "bold")
 
 
-def _table(rows: list[dict[str, Any]], width: int | None) -> list[str]:
-    """The lines of the table, with the columns that fit."""
+def _table(rows: list[dict[str, Any]], width: int | None, pixels: bool) -> list[str]:
+    """The lines of the table, with the columns that fit; of data of any size the numbers have their leading digits."""
+    far, noise = (".4f", ".2f") if pixels else (".4g", ".3g")
     lines = [["subspace", "size", "share", "linear", "affine", "t", "noise", "cost"]]
     for row in rows:
         if row["shape"] is not None:
-            rmsd = [f"{row['rmsd'][about]:.4f}" for about in ("origin", "mean")]
-            numbers = {"t": ".3f", "noise": ".2f", "cost alone": ".3f"}
+            rmsd = [f"{row['rmsd'][about]:{far}}" for about in ("origin", "mean")]
+            numbers = {"t": ".3f", "noise": noise, "cost alone": ".3f"}
             rest = ["-" if row[key] is None else f"{row[key]:{form}}" for key, form in numbers.items()]
-            lines.append([row["subspace"], _size(row["shape"]), f"{row['share of pixels']:.3f}", *rmsd, *rest])
+            lines.append([row["subspace"], _size(row["shape"]), f"{row['share']:.3f}", *rmsd, *rest])
     widths = [max(map(len, column)) for column in zip(*lines)]
     columns = list(range(len(widths)))
     for least in (2, 6, 3, 1):
@@ -114,24 +121,36 @@ def _label(name: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def draw(found: Analysis, images: Images, out: Path) -> list[str]:
+def _range(found: dict[str, Any]) -> str:
+    """What the numbers are, and which axes may get shorter."""
+    if found["of"] == ["images", "pixels"]:
+        return "pixels in [0, 1]"
+    axes = ", ".join(map(str, found["axes"]))
+    scaled = f"numbers divided by {found['scale']:g}" if found["scale"] != 1 else "numbers as they are"
+    return f"{scaled}, of which the {'axis' if len(found['axes']) == 1 else 'axes'} {axes} may get shorter"
+
+
+def draw(found: Analysis, out: Path) -> list[str]:
     """The pictures, as PNG files in `out`, each whole or not at all; returns their names."""
     from .. import plotting
 
-    half = f":{min(found.shape[1:]) // 2}"
+    half = f":{min(found.shape[a] for a in found.axes) // 2}"
     halves = {row.name: row for row in found.rows if row.name.endswith(half)}
     subspaces = {name: row.subspace for name, row in halves.items() if row.subspace is not None}
     curves = {name: row.curve for name, row in halves.items() if row.curve is not None}
     kinds = {name.removesuffix(half): u for name, u in subspaces.items()}  # short, to stand above a small picture
-    few = to_unit(images.train[: 6 if max(found.shape) <= 256 else 2])
+    few = found.samples[: 6 if max(found.shape) <= 256 else 2]
+    axes = None if found.unit[0] == "images" else found.axes
+    # the mean over the axes that stay as they are; a volume's own first one is no channel
+    power = np.mean(found.power, axis=tuple(a for a in range(-len(found.shape), 0) if a not in found.axes))
     figures = {
         "gaussian-divergence": plotting.divergence_curves(curves, found.threshold),
         "plan": plotting.plan_bar(found.plan),
-        "projections": plotting.projections(few, kinds),
-        "power": plotting.power_spectrum({_label(found.data): found.power}),
+        "projections": plotting.projections(few, kinds, axes),
+        "power": plotting.power_spectrum({_label(found.data): power[None] if power.ndim > 2 else power}),
     }
     if (principal := subspaces.get(f"pca{half}")) is not None:
-        figures["basis"] = plotting.basis_vectors(principal)
+        figures["basis"] = plotting.basis_vectors(principal, axes=axes)
     if found.costs:
         figures["cost"] = plotting.cost_against_threshold(found.thresholds, found.costs)
     for name, figure in figures.items():
@@ -139,7 +158,7 @@ def draw(found: Analysis, images: Images, out: Path) -> list[str]:
     return [f"{name}.png" for name in figures]
 
 
-def write(found: Analysis, images: Images, out: Path, **about: Any) -> dict[str, Any]:
+def write(found: Analysis, out: Path, **about: Any) -> dict[str, Any]:
     """``plan.json``, ``analysis.json`` (what `as_json` gives, and `about`) and the pictures.
 
     Each file is whole or not at all. The numbers are there before anything is drawn; only when all pictures are,
@@ -148,7 +167,7 @@ def write(found: Analysis, images: Images, out: Path, **about: Any) -> dict[str,
     content = {**as_json(found), "pictures": []}
     found.plan.save(out / "plan.json")
     _save(content, out / "analysis.json")
-    content = {**about, **content, "pictures": draw(found, images, out)}
+    content = {**about, **content, "pictures": draw(found, out)}
     _save(content, out / "analysis.json")
     return content
 

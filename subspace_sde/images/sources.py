@@ -15,12 +15,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from ..array_data import channel_axis
 from .batches import Pixels
 from .decoding import refusing
 
 _SUFFIXES = set(
     ".png .jpg .jpeg .jpe .jfif .webp .avif .jp2 .bmp .gif .tif .tiff .tga .pgm .ppm".split()
 )  # Pillow reads more, of which most are no photographs
+_NO_PIXELS = (
+    "pixels must be uint8, or floats in [0, 1] without NaN; these are {} (`subspace-sde analyse` takes any numbers "
+    "with --scale 1)"
+)
 NAMED = 10
 """Files that are named one by one, of those that cannot be read."""
 
@@ -71,7 +76,7 @@ def npz(path: Path) -> Found:
         if np.issubdtype(image.dtype, np.floating) and np.all((image >= 0) & (image <= 1)):
             image = np.round(image * 255).astype(np.uint8)
         if image.dtype != np.uint8:
-            raise ValueError(f"pixels must be uint8, or floats in [0, 1] without NaN; these are {image.dtype}")
+            raise ValueError(_NO_PIXELS.format(image.dtype))
         return Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
 
     if not zipfile.is_zipfile(path):
@@ -90,20 +95,9 @@ def npz(path: Path) -> Found:
         else:
             raise ValueError(f"no array of shape (N, H, W, 3) or (N, 3, H, W), but {', '.join(seen[:8]) or 'nothing'}")
         if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
-            raise ValueError(f"pixels must be uint8, or floats in [0, 1] without NaN; these are {images.dtype}")
+            raise ValueError(_NO_PIXELS.format(images.dtype))
     images = np.moveaxis(images, axis, 3)
     return len(images), ((f"image {i} of {path}", partial(picture, image)) for i, image in enumerate(images))
-
-
-def channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Where the channels of images of that shape are, of which there are three or one; None for other arrays.
-
-    >>> channel_axis((9, 3, 32, 32)), channel_axis((9, 32, 32, 1)), channel_axis((9, 32, 32))
-    (1, 3, None)
-    """
-    if len(shape) != 4 or 0 in shape[1:]:
-        return None
-    return next((axis for channels in (3, 1) for axis in (3, 1) if shape[axis] == channels), None)
 
 
 def parquet(path: Path) -> Found:

@@ -28,7 +28,8 @@ def power_spectrum(power: Mapping[str, Any], ax: Axes | None = None) -> Figure:
 
     Parameters
     ----------
-    power: a name and an array of DCT-II powers, of shape (c, h, w), whose channels are averaged, (h, w) or (n,).
+    power: a name and an array of DCT-II powers, of shape (n,), (h, w), or (c, h, w), (c, d, h, w), …, whose channels
+        are averaged.
     ax: the axes to draw on.
 
     Raises
@@ -54,13 +55,13 @@ def _radial(name: str, powers: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[An
     """The mean r and the mean power of every bin that is not empty."""
     namespace(powers)
     power = backend_of(powers).to_numpy(powers).astype(np.float64)
-    if power.ndim not in (1, 2, 3) or power.size == 0 or max(power.shape[-2:]) < 2:
+    if power.ndim == 0 or power.size == 0 or max(power.shape[1 if power.ndim > 2 else 0 :]) < 2:
         raise ValueError(
-            f"powers have shape (c, h, w), (h, w) or (n,), with more than one frequency; {name} has {power.shape}"
+            f"powers have shape (n,), (h, w) or (c, h, w), …, with more than one frequency; {name} has {power.shape}"
         )
     if not (np.all(np.isfinite(power)) and np.all(power >= 0) and np.any(power.reshape(-1)[1:] > 0)):
         raise ValueError(f"powers are finite, not negative and not all 0, but those of {name} are not so")
-    if power.ndim == 3:
+    if power.ndim > 2:
         power = power.mean(axis=0)
     squares = np.meshgrid(*((np.arange(n) / n) ** 2 for n in power.shape), indexing="ij")
     r = np.sqrt(np.mean(squares, axis=0)).reshape(-1)[1:]

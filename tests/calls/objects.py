@@ -35,6 +35,9 @@ POOL = measurements.Pooling((4, 4), 2)
 SEEN = posterior.Observation(POOL, np.zeros((2, 2)), 0.1)
 PICTURES = images.Images("noise", *(RNG.integers(0, 255, (n, 3, 8, 8)).astype(np.uint8) for n in (500, 10)))
 FOLDER = Path(tempfile.mkdtemp())
+ARRAY = FOLDER / "noise.npy"
+np.save(ARRAY, DATA)
+PROCESS.save(FOLDER / "process.json")
 X = DATA[:3]
 
 

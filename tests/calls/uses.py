@@ -6,6 +6,7 @@ import torch
 from subspace_sde import (
     VE,
     analysis,
+    array_data,
     backend,
     diffusers,
     images,
@@ -22,6 +23,7 @@ from subspace_sde import (
 )
 from subspace_sde.backend import backend_of
 from tests.calls.objects import (
+    ARRAY,
     CURVES,
     DATA,
     FOLDER,
@@ -262,7 +264,7 @@ CALLS = {
     "analyse": (
         analysis.analyse,
         {
-            "images": PICTURES,
+            "data": PICTURES,
             "names": ["lowpass:3"],
             "sde": VE(),
             "threshold": 3e-3,
@@ -271,8 +273,14 @@ CALLS = {
             "price": 0.02,
         },
     ),
-    "candidate_subspaces": (analysis.candidate_subspaces, {"shape": (3, 8, 8), "multiple_of": 4}),
-    "subspace_named": (analysis.subspace_named, {"name": "lowpass:4", "shape": (3, 8, 8)}),
+    "candidate_subspaces": (
+        analysis.candidate_subspaces,
+        {"shape": (3, 8, 8), "multiple_of": 4, "axes": (-2, -1), "apart": True},
+    ),
+    "subspace_named": (analysis.subspace_named, {"name": "lowpass:4", "shape": (3, 8, 8), "axes": (-2, -1)}),
+    "ArrayData": (array_data.ArrayData, {"numbers": DATA, "scale": 2.0, "axes": (-2, -1), "name": "noise"}),
+    "ArrayData.open": (array_data.ArrayData.open, {"path": ARRAY, "array": None, "scale": 2.0, "axes": -1}),
+    "holds_arrays": (array_data.holds_arrays, {"path": ARRAY}),
     "to_unit": (images.to_unit, {"images": PICTURES.held_out}),
     "unit_batches": (lambda **given: list(images.unit_batches(**given)), {"images": PICTURES.held_out, "size": 4}),
     "load": (images.load, {"source": "builtin", "size": 8, "seed": 0, "skip_bad": True, "channels": 3}),
@@ -287,11 +295,15 @@ CALLS = {
         {"thresholds": [1e-3, 1e-2], "costs": {"K = 1": [0.6, 0.5]}},
     ),
     "plan_bar": (plotting.plan_bar, {"plan": PLAN}),
-    "basis_vectors": (plotting.basis_vectors, {"subspace": HALF, "num": 2, "columns": 2}),
-    "projections": (plotting.projections, {"x": np.abs(np.sin(DATA[:2])), "subspaces": {"half": HALF}}),
+    "basis_vectors": (plotting.basis_vectors, {"subspace": HALF, "num": 2, "columns": 2, "axes": -1}),
+    "projections": (
+        plotting.projections,
+        {"x": np.abs(np.sin(DATA[:2])), "subspaces": {"half": HALF}, "axes": (-2, -1)},
+    ),
     "power_spectrum": (plotting.power_spectrum, {"power": {"white": np.ones((4, 4))}}),
     # specification, randomness, laws
     "specify": (specification.specify, {"thing": VE()}),
+    "register": (specification.register, {"kind": subspaces.LowPass}),
     "build": (specification.build, {"specification": specification.specify(VE())}),
     "streams": (backend.streams, {"seed": 0, "start": 0, "stop": 3}),
     "check_subspace": (
