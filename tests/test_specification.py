@@ -4,12 +4,14 @@ import base64
 import json
 import re
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from subspace_sde import EDM, VE, VP, RectifiedFlow, SubVP
-from subspace_sde.specification import build, specify
+from subspace_sde import EDM, VE, VP, Plan, RectifiedFlow, Subspace, SubspaceSDE, SubVP
+from subspace_sde.specification import build, register, specify
 from subspace_sde.subspaces import (
     Basis,
     Composition,
@@ -189,3 +191,92 @@ def test_compositions_keep_their_parts():
     assert isinstance(again, Composition) and isinstance(again.inner, Downsampling)
     relative = there_and_back(SUBSPACES["Relative"])
     assert isinstance(relative, Relative) and isinstance(relative.outer, Composition)
+
+
+# ------------------------------------------------------------------------------------------------- of one's own classes
+
+
+@register
+class Warped(VE):
+    """An SDE whose attributes are its arguments."""
+
+    def __init__(self, sigma_max=30.0):
+        super().__init__(0.1, sigma_max)
+
+    def arguments(self):
+        return {"sigma_max": self.sigma_max}
+
+
+@register
+class Signed(Separable):
+    """A rotation of one axis by signs."""
+
+    def __init__(self, signs, flip=False):
+        self.signs, self.flip = np.asarray(signs, dtype=float), flip
+        super().__init__((len(self.signs), 2), {0: np.diag(self.signs)[:, : len(self.signs) - 1]})
+
+    def arguments(self):
+        return {"signs": self.signs, "flip": self.flip}
+
+
+def test_a_registered_class_is_written_and_equal():
+    for thing in (Warped(20.0), Signed([1, -1, 1]), Identity((3, 2)) @ Signed([1, -1, 1], flip=True)):
+        again = there_and_back(thing)
+        assert again == thing and hash(again) == hash(thing) and type(again) is type(thing)
+    assert Warped(20.0) != Warped(21.0) and Signed([1, -1]) != Signed([1, 1]) and Warped(20.0) != VE(0.1, 20.0)
+
+
+def test_plans_and_processes_of_registered_classes(tmp_path):
+    nested = NestedSubspaces([Signed([1, -1, 1])])
+    plan = Plan(Warped(), nested, (0.5,), (0.5, 0.5), (1.0, 0.5), 3e-3, (1e-3,))
+    plan.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == plan
+    process = plan.process(np.random.default_rng(0).standard_normal((9, 3, 2)))
+    process.save(tmp_path / "process.json")
+    assert SubspaceSDE.load(tmp_path / "process.json") == process
+
+
+def test_nothing_is_imported_because_a_file_names_it(tmp_path):
+    """Another process, which has not imported this module, is told what to do."""
+    Plan(Warped(), NestedSubspaces([], (4,)), (), (1.0,), (1.0,), 3e-3, ()).save(tmp_path / "plan.json")
+    code = f"from subspace_sde import Plan; Plan.load({str(tmp_path / 'plan.json')!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "unknown kind 'Warped' in a specification: known are" in last
+    assert last.endswith("where it is a class of your own, import the module that registers it before")
+
+
+def test_what_is_not_registered():
+    with pytest.raises(TypeError, match="what is registered is a class of SDEs, subspaces or spacings, not 3"):
+        register(3)
+    with pytest.raises(TypeError, match="a class of SDEs, subspaces or spacings, not <class 'int'>"):
+        register(int)
+
+    class Bare(Subspace):
+        pass
+
+    with pytest.raises(TypeError, match="Bare needs a method `arguments`, which gives the constructor's arguments"):
+        register(Bare)
+
+    class LowPass(Signed):
+        pass
+
+    with pytest.raises(ValueError, match=r"a class LowPass is registered already, subspace_sde.subspaces.lowpass.LowP"):
+        register(LowPass)
+    again = type("Warped", (Warped,), {"__module__": __name__, "__qualname__": "Warped"})
+    assert register(again) is again and specify(again())["kind"] == "Warped"  # a cell that was run again
+    register(Warped)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sigma_max": 3.0, "rate": 1.0}, "`arguments` of Warped gives rate, but its constructor takes sigma_max"),
+        ({"kind": 3}, "`arguments` of Warped gives kind, but its constructor takes sigma_max"),
+        ({"sigma_max": object()}, "a specification holds numbers, strings and arrays of numpy, not a object"),
+    ],
+)
+def test_arguments_that_are_none_of_the_constructors(monkeypatch, arguments, message):
+    monkeypatch.setattr(Warped, "arguments", lambda self: arguments)
+    with pytest.raises(TypeError, match=re.escape(message)):
+        specify(Warped())

@@ -103,7 +103,7 @@ class Level:
 
     Attributes
     ----------
-    name: as on the command line, ``lowpass:20``.
+    name: as on the command line, ``lowpass:20``; a subspace of your own has a name without a colon.
     sde, subspace: the process, and U_k in the full space.
     mean, sigma_data: of the coordinates' entries, for the preconditioning.
     channels, layers: the U-Net's width at each resolution, and its blocks at each.
@@ -131,7 +131,8 @@ class Level:
         if not self.sigma_data > 0:
             raise ValueError(f"sigma_data is positive, got {self.sigma_data}")
         self.channels, self.layers = sizes("channels", self.channels), positive_integer("layers", self.layers)
-        if self.subspace != subspace_named(self.name, self.subspace.ambient_shape):
+        own = ":" not in self.name and self.name != "full"  # a subspace of the user's own class
+        if not own and self.subspace != subspace_named(self.name, self.subspace.ambient_shape):
             raise ValueError(f"{self.name} is another subspace than {self.subspace!r}")
         self.shared = tuple(self.shared)
         if self.shared and (self.shared[0] != "full" or self.name not in self.shared):

@@ -35,7 +35,12 @@ def plans_of(levels: Sequence[str]) -> dict[str, list[str]]:
     for name in levels:
         if name != "full":
             plans.setdefault(name.partition(":")[0], []).append(name)
-    return {kind: sorted(names, key=lambda n: -int(n.partition(":")[2])) for kind, names in plans.items()}
+    return {kind: sorted(names, key=_short_edge, reverse=True) for kind, names in plans.items()}
+
+
+def _short_edge(name: str) -> int:
+    """20 of ``lowpass:20``, and of ``lowpass:20x28``."""
+    return min(int(n) for n in name.partition(":")[2].split("x"))
 
 
 def usable(plan: Sequence[str], divergence: dict[str, Any], sde: IsotropicSDE = SDE) -> list[str]:

@@ -189,7 +189,7 @@ def test_words_for_the_signs_that_are_printed():
 def test_shapes_that_are_none():
     with pytest.raises(ValueError, match="shape must hold positive integers"):
         subspace_named("lowpass:4", (3, 0, 8))
-    with pytest.raises(ValueError, match=r"images have shape \(3, H, W\), got \(8, 8\)"):
-        candidate_subspaces((8, 8), 4)
+    with pytest.raises(ValueError, match="do not exist in an array of 1 axes"):
+        candidate_subspaces((8,), 4)
     with pytest.raises(ValueError, match="multiple_of must be an integer >= 1, got 0"):
         candidate_subspaces((3, 8, 8), 0)
