@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
@@ -62,7 +63,8 @@ class ArrayData(Shown):
         axes: int | Sequence[int] | None = None,
         name: str = "the data",
     ) -> None:
-        self.numbers, self.name, self.scale = numbers, name, 1.0 if scale is None else float(scale)
+        self.numbers: Any = numbers
+        self.name, self.scale = name, 1.0 if scale is None else float(scale)
         if not 0 < self.scale < math.inf:
             raise ValueError(f"scale is a positive number, got {self.scale:g}")
         self._check_kind(scale)
@@ -162,14 +164,15 @@ class ArrayData(Shown):
         Raises ValueError for NaN, infinity and masked numbers, with their place and their chunk.
         """
         for start, stop in self._parts(most):
-            part = self.numbers[start:stop]  # type: ignore[index]
-            part = part.compute() if array_api_compat.is_dask_array(part) else part
+            part: Any = self.numbers[start:stop]
+            if array_api_compat.is_dask_array(part):
+                part = part.compute()
             if isinstance(part, np.ma.MaskedArray):
                 self._refuse(np.ma.getmaskarray(part), start, "a masked number")
                 part = part.data
             values = part if isinstance(part, np.ndarray) else backend_of(part).to_numpy(part)
             exact = values.dtype.itemsize <= (4 if values.dtype.kind == "f" else 2)
-            batch = np.asarray(values, dtype=np.float32 if exact else np.float64)
+            batch: Any = np.asarray(values, dtype=np.float32 if exact else np.float64)
             if not np.all(np.isfinite(batch)):
                 self._refuse(~np.isfinite(batch), start, "NaN or infinity")
             yield batch / batch.dtype.type(self.scale) if self.scale != 1 else batch
@@ -183,7 +186,7 @@ class ArrayData(Shown):
         if count > needed:
             rows = min(rows, max(1, needed // 32))  # from all over, not a few long runs
         if array_api_compat.is_dask_array(self.numbers):
-            stored = int(self.numbers.chunks[0][0])  # type: ignore[attr-defined]
+            stored = int(self.numbers.chunks[0][0])
             rows = max(stored, rows - rows % stored) if stored * self.dim <= _CHUNK else rows
         starts = np.arange(0, count, rows)
         if count > needed:
@@ -197,7 +200,7 @@ class ArrayData(Shown):
         place[0] += start
         where = ""
         if array_api_compat.is_dask_array(self.numbers):
-            chunks = self.numbers.chunks  # type: ignore[attr-defined]
+            chunks = self.numbers.chunks
             found = [sum(end <= i for end in accumulate(lengths)) for i, lengths in zip(place, chunks)]
             where = f", in its chunk {tuple(found)}"
         raise ValueError(
@@ -268,7 +271,7 @@ def _zarr(path: Path) -> _Arrays:
     node = zarr.open(str(path), mode="r")
     members = {"": node} if isinstance(node, zarr.Array) else dict(node.members(max_depth=None))
     return {
-        key: (tuple(one.shape), one.dtype, lambda one=one: _by_chunks(path, one))
+        key: (tuple(one.shape), one.dtype, partial(_by_chunks, path, one))
         for key, one in members.items()
         if isinstance(one, zarr.Array)
     }
@@ -289,7 +292,7 @@ def _hdf5(path: Path) -> _Arrays:
 
 def _by_chunks(path: Path, stored: Any) -> Any:
     """A Dask array with the chunks of the file."""
-    import dask.array as da
+    from dask.array import from_array
 
     written = getattr(stored, "nchunks_initialized", None)
     if written is not None and written < stored.nchunks:
@@ -298,7 +301,8 @@ def _by_chunks(path: Path, stored: Any) -> Any:
             f"value {brief(stored.fill_value)}",
             stacklevel=4,
         )
-    return da.from_array(stored, chunks=stored.chunks or ("auto", *(-1,) * (stored.ndim - 1)))
+    chunks = stored.chunks or ("auto", *(-1,) * (stored.ndim - 1))
+    return from_array(stored, chunks=chunks)  # type: ignore[no-untyped-call]
 
 
 def channel_axis(shape: tuple[int, ...]) -> int | None:

@@ -36,7 +36,7 @@ class DataMoments:
         self.shape, self.edges, d = data.shape, edges_of(data.shape, data.axes), data.dim
         self._kept = d // math.prod(self.edges)  # components of a patch: as many as its leading axes hold
         # of fewer samples a covariance holds more noise than knowledge
-        dense = d <= _LARGEST_COVARIANCE and len(data.numbers) >= 2 * d  # type: ignore[arg-type]
+        dense = d <= _LARGEST_COVARIANCE and len(data.numbers) >= 2 * d
         self.model = "covariance" if dense else "power spectrum"
         self.count = data.samples_of(_NUMBERS[self.model])
         self.samples = np.empty((0, *self.shape))

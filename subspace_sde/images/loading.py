@@ -12,7 +12,7 @@ import numpy as np
 from ..backend import seed_of
 from ..border import checked
 from . import sources
-from .batches import Images
+from .batches import Images, Pixels
 from .decoding import decode
 from .photographs import edges, photos
 from .sources import NAMED, Found
@@ -93,9 +93,9 @@ def load(
 def _grey(images: Images) -> Images:
     """By Pillow's weights (ITU-R 601), rounded as it rounds."""
 
-    def grey(pixels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def grey(pixels: Pixels) -> Pixels:
         weighted = np.tensordot(np.asarray([19595, 38470, 7471]), pixels, axes=(0, 1))
-        return ((weighted + 0x8000) >> 16).astype(np.uint8)[:, None]
+        return np.asarray((weighted + 0x8000) >> 16, dtype=np.uint8)[:, None]
 
     return Images(images.name, grey(images.train), grey(images.held_out))
 

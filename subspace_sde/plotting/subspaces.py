@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +125,7 @@ def _sections(x: np.ndarray[Any, Any], axes: int | Sequence[int] | None) -> np.n
     """Of each sample the middle of all axes but the one, or the last two, of these; without them the whole."""
     if axes is None:
         return x
-    ndim, given = x.ndim - 1, (axes,) if is_integer(axes) else tuple(axes)  # type: ignore[arg-type]
+    ndim, given = x.ndim - 1, tuple(axes) if isinstance(axes, Iterable) else (axes,)
     if not given or not all(is_integer(a) and -ndim <= a < ndim for a in given):
         raise ValueError(f"axes are numbers from {-ndim} to -1 for samples of {ndim} axes, got {given}")
     kept = sorted({int(a) % ndim for a in given})[-2:]

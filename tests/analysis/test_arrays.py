@@ -1,6 +1,5 @@
 """`analyse` of arrays of any shape: against independent computations, at any scale, from files in one pass."""
 
-import math
 import os
 
 import numpy as np
@@ -82,7 +81,8 @@ def test_the_plan_is_the_best_of_the_candidates(case):
         for name, level in zip(found.names(best), best.subspaces[1:], strict=True):
             expected = subspace_named(name, x.shape[1:], found.axes)
             np.testing.assert_allclose(level.project(x[:2]), expected.project(x[:2]), atol=1e-10)
-    assert found.sde == ve_for(accumulate(PowerSpectrum, x))
+    suited = ve_for(accumulate(PowerSpectrum, x))
+    assert (found.sde.sigma_min, found.sde.sigma_max) == pytest.approx((suited.sigma_min, suited.sigma_max), rel=1e-9)
     assert found.summary().endswith("of the full model's numbers.")
 
 
@@ -161,8 +161,10 @@ def test_a_file_larger_than_the_disk(tmp_path):
         x[start:stop] = smooth(stop - start, 64, 128, seed=start)
     x.flush()
     del x
-    assert data.samples_of(2**20) in range(size, 2 * size) and data._parts(2**20)[-1][1] > 2**24
-    assert math.prod(np.concatenate(list(data.batches(2**20))).shape) < 2**21
+    found = np.concatenate(list(data.batches(2**20)))
+    path.unlink()
+    assert len(found) == data.samples_of(2**20) and size <= len(found) < 2 * size
+    assert found.any(axis=(1, 2)).all() and data._parts(2**20)[-1][1] > 2**24
 
 
 # --------------------------------------------------------------------------------------------------- names, candidates
@@ -245,5 +247,5 @@ def test_each_axis_alone():
     found = candidate_subspaces((8, 32, 32), 4, (-3, -2, -1), apart=True)
     assert {"lowpass:4x32x32", "lowpass:8x12x32", "downsampling:4x32x32", "downsampling:8x32x8"} <= found.keys()
     together = candidate_subspaces((8, 32, 32), 4, (-3, -2, -1))
-    assert together.keys() < found.keys() and len(candidate_subspaces((16000,), 4, -1)) < 100
+    assert together.keys() < found.keys() and len(candidate_subspaces((400,), 4, -1)) < 60
     assert candidate_subspaces((64,), 4, -1, apart=True).keys() == candidate_subspaces((64,), 4, -1).keys()
