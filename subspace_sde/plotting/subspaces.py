@@ -56,7 +56,7 @@ def basis_vectors(
     cell = (1.2, 0.8) if vectors.ndim == 2 else _cell(0.9, vectors)
     figure = new_figure((columns * cell[0], rows * cell[1]))
     for i, v in enumerate(vectors):
-        ax, largest = figure.add_subplot(rows, columns, i + 1), float(np.max(np.abs(v)))
+        ax, largest = figure.add_subplot(rows, columns, i + 1), float(np.max(np.abs(v))) or 1.0
         if v.ndim == 1:
             ax.axhline(0, color="0.7", lw=0.8)
             _line(ax, v, (-1.05 * largest, 1.05 * largest))

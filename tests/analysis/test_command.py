@@ -32,6 +32,9 @@ def folder(tmp_path_factory):
         for i, pixels in enumerate(smooth(24, 16)):
             Image.fromarray(pixels).save(path / name / f"{i}.png")
     (path / "bad" / "a.png").write_bytes(b"no image")
+    signals = np.cumsum(np.random.default_rng(0).standard_normal((30, 2, 24)), axis=2)
+    np.save(path / "signals.npy", signals)
+    np.savez(path / "two.npz", larger=signals, smaller=signals[:20])
     return path
 
 
@@ -51,6 +54,10 @@ def run(monkeypatch, capsys):
 
 OPTIONS = {  # what it must change: a line that is there with it, and not without it
     "--size": (["--size", "8"], "22 images of 3×8×8"),
+    "--channels": (["--channels", "grey"], "22 images of 1×16×16"),
+    "--array": (["--array", "smaller"], "two.npz:smaller: 20 arrays of 2×24, numbers as they are"),
+    "--axes": (["--axes", "-2,-1"], "of which the axes -2, -1 may get shorter"),
+    "--scale": (["--scale", "4"], "numbers divided by 4, of which the axis -1 may get shorter"),
     "--threshold": (["--threshold", "0.03"], "D_F is at most 0.03"),
     "--level": (["--level", "lowpass:13"], "\nlowpass:13 "),
     "--max-levels": (["--max-levels", "0"], "No further level pays"),
@@ -72,7 +79,8 @@ def test_every_option_is_tested():
 def test_every_option_changes_what_it_is_for(option, folder, run, tmp_path):
     given, line = OPTIONS[option]
     given, line = [a.format(out=tmp_path) for a in given], line.format(out=tmp_path)
-    source = folder / ("bad" if option == "--skip-bad" else "good")
+    others = {"--skip-bad": "bad", "--array": "two.npz", "--axes": "signals.npy", "--scale": "signals.npy"}
+    source = folder / others.get(option, "good")
     (_, *with_it), (_, *without) = run(source, *given), run(source)
     assert line in "".join(with_it) and line not in "".join(without)
 
@@ -89,6 +97,72 @@ def test_what_is_left_out_is_said(folder, run):
 def test_a_number_without_end_is_no_hang(option, folder, run):
     code, text, error = run(folder / "good", option, 10**30)
     assert (code == 0 and "Use " in text) if option == "--max-levels" else (code == 1 and error.startswith("error: "))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("good", ["--scale", "2"], "{} is read as images, and --scale is for arrays: leave it out"),
+        ("good", ["--axes", "-1"], "{} is read as images, and --axes is for arrays: leave it out"),
+        ("signals.npy", ["--size", "8"], "{} is read as an array, and --size is for images: leave it out"),
+        ("signals.npy", ["--channels", "rgb"], "{} is read as an array, and --channels is for images: leave it out"),
+        ("signals.npy", ["--skip-bad"], "{} is read as an array, and --skip-bad is for images: leave it out"),
+        ("signals.npy", ["--axes", "a"], "--axes takes whole numbers with commas between, -2,-1 say, got 'a'"),
+        ("signals.npy", ["--axes", "-3"], "axes are numbers from -2 to -1, for samples of shape (2, 24), got (-3,)"),
+        ("good", ["--size", "8by9"], "--size takes an edge, 32 say, or height and width, 64x48, got 8by9"),
+        ("good", ["--size", "8x9x3"], "--size takes an edge, 32 say, or height and width, 64x48, got 8x9x3"),
+        ("good", ["--size", "0x9"], "size must hold positive integers, got (0, 9)"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_sentence(source, options, message, folder, run):
+    code, text, error = run(folder / source, *options)
+    assert (code, text, error) == (1, "", f"error: {message.format(folder / source)}\n")
+
+
+def test_images_that_are_not_square(folder, run):
+    code, text, error = run(folder / "good", "--size", "16x8")
+    assert (code, error) == (0, "") and "22 images of 3×16×8, pixels in [0, 1]; VE(t_min=0, T=1, sigma_min=0.01" in text
+
+
+def test_a_folder_that_hides_the_built_in_photographs_is_told(folder, run, tmp_path, monkeypatch):
+    (tmp_path / "photos").symlink_to(folder / "good")
+    monkeypatch.chdir(tmp_path)
+    code, text, error = run("photos")
+    assert code == 0 and text.startswith("photos: 22 images of 3×16×16")
+    assert error.startswith("warning: photos is read as the folder of that name here, not as the built-in photographs")
+
+
+SHAPES = {  # of a sample, and the picture of each of the 2 or 6 samples and of what is kept of it
+    "signal": ((32,), "line"),
+    "stereo": ((2, 32), "line"),
+    "field": ((16, 20), (16, 20)),
+    "volume": ((8, 12, 16), (12, 16)),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_arrays_have_pictures_that_suit(kind, run, tmp_path, monkeypatch):
+    shape, form = SHAPES[kind]
+    x = np.random.default_rng(0).standard_normal((20, *shape)).cumsum(axis=-1)
+    np.savez(tmp_path / "x.npz", x)
+    drawn, draw = [], plotting.projections
+    monkeypatch.setattr(plotting, "projections", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    code, text, error = run(tmp_path / "x.npz", "--out", tmp_path / "out", "--multiple-of", "1")
+    assert (code, error) == (0, "") and "of the full model's numbers." in text
+    names = {"gaussian-divergence", "plan", "projections", "power", "cost"}
+    files = {"analysis.json", "plan.json", *(f"{name}.png" for name in names)}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == files
+    content = json.loads((tmp_path / "out" / "analysis.json").read_text(encoding="utf-8"))
+    assert (content["of"], content["samples"], content["shape"]) == (["arrays", "numbers"], 20, list(shape))
+    first = drawn[0].axes[0]
+    if form == "line":
+        expected = x[0] if x.ndim == 2 else x[0, x.shape[1] // 2]
+        np.testing.assert_allclose(first.lines[0].get_ydata(), expected)
+    else:
+        shown = np.asarray(first.images[0].get_array())
+        section = x[0] if x.ndim == 3 else x[0, x.shape[1] // 2]
+        assert shown.shape == form
+        np.testing.assert_allclose(shown, (section - x[:6].min()) / np.ptp(x[:6]), atol=1e-12)
 
 
 def test_very_many_levels_are_as_many_as_there_are():

@@ -68,6 +68,33 @@ def test_projections_are_the_projections(shape, array, host, eps):
             np.testing.assert_allclose(shown[3 * i + column], np.clip(image, 0, 1), rtol=0, atol=eps)
 
 
+@pytest.mark.parametrize("axes", [(-3, -2, -1), (0, 3)])
+def test_sections_are_taken_through_the_middle(axes):
+    """The last two of the axes, of all others the middle; the numbers of x reach from black to white."""
+    x = 5 + 3 * np.random.default_rng(0).standard_normal((2, 5, 3, 6, 8))
+    subspace = Downsampling((5, 3, 6, 8), 2)
+    shown = [pixels_of(ax) for ax in projections(x, {"means": subspace}, axes).axes]
+    for i in range(2):
+        for image, array in zip(shown[2 * i : 2 * i + 2], (x[i], subspace.project(x)[i])):
+            section = array[2, 1] if axes[0] == -3 else array[:, 1, 3]
+            np.testing.assert_allclose(image, (section - x.min()) / np.ptp(x), atol=1e-12)
+    figure = basis_vectors(subspace, num=2, axes=axes)
+    column = subspace.matrix()[:, 1].reshape(5, 3, 6, 8)
+    section = column[2, 1] if axes[0] == -3 else column[:, 1, 3]
+    if section.any():
+        np.testing.assert_allclose(2 * pixels_of(figure.axes[1]) - 1, section / np.abs(section).max(), atol=1e-12)
+
+
+def test_lines_are_those_of_the_numbers():
+    x = np.random.default_rng(0).standard_normal((2, 3, 12))
+    subspace = LowPass((3, 12), 5, axes=-1)
+    figure = projections(x, {"lowest": subspace}, axes=-1)
+    for i in range(2):
+        for ax, array in zip(figure.axes[2 * i : 2 * i + 2], (x, subspace.project(x))):
+            np.testing.assert_allclose(ax.lines[0].get_ydata(), array[i, 1], atol=1e-12)
+            assert ax.get_ylim() == figure.axes[0].get_ylim() and ax.get_ylim()[0] < x.min()
+
+
 def test_projections_of_a_tensor_with_a_gradient():
     x = torch.full((1, 4, 4), 0.5, requires_grad=True)
     shown = [pixels_of(ax) for ax in projections(x, {"means": Downsampling((4, 4), 2)}).axes]
@@ -98,6 +125,13 @@ def test_the_spectrum_of_a_signal_is_its_power():
     power = 1 / np.arange(1, 50) ** 2
     (ax,) = power_spectrum({"a": power}).axes
     np.testing.assert_allclose(ax.lines[0].get_xydata(), np.stack([np.arange(1, 49) / 49, power[1:]], -1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 5, 6), (3, 2, 3, 4, 5)])
+def test_the_spectrum_of_volumes(shape):
+    power = np.random.default_rng(0).exponential(size=shape)
+    (ax,) = power_spectrum({"a": power}).axes
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), radial(power.mean(0)), rtol=1e-12)
 
 
 def test_the_spectrum_averages_channels_and_takes_arrays_of_any_library(array, host):

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from examples.images.levels import Level, unet
 from subspace_sde import VE, Downsampling, Identity, LowPass
-from subspace_sde.specification import specify
+from subspace_sde.specification import register, specify
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +81,35 @@ def test_weights_that_are_not_finite(value, tmp_path, written):
     name, tensor = next((k, v.clone()) for k, v in written[1].items())
     tensor.view(-1)[-1] = value
     assert "its weights hold NaN or infinity" in refusal(tmp_path, written, tensors={**written[1], name: tensor})
+
+
+@register
+class Signs(LowPass):
+    """A subspace of one's own."""
+
+    def __init__(self, shape):
+        super().__init__(shape, 8)
+
+    def arguments(self):
+        return {"shape": list(self.ambient_shape)}
+
+
+@register
+class Long(VE):
+    """An SDE of one's own."""
+
+    def __init__(self, sigma_max=90.0):
+        super().__init__(0.01, sigma_max)
+
+    def arguments(self):
+        return {"sigma_max": self.sigma_max}
+
+
+def test_a_level_of_ones_own_classes(tmp_path):
+    torch.manual_seed(0)
+    level = Level("signs", Long(70.0), Signs((3, 16, 16)), 0.5, 0.3, (8, 8), 1, unet((3, 8, 8), (8, 8), 1))
+    level.save(tmp_path / "signs.safetensors")
+    again = Level.load(tmp_path / "signs.safetensors")
+    assert (again.sde, again.subspace, again.name) == (Long(70.0), Signs((3, 16, 16)), "signs")
+    x = torch.randn((1, 3, 8, 8))
+    torch.testing.assert_close(again.score(x, 0.5), level.score(x, 0.5))

@@ -20,6 +20,8 @@ def test_the_plans_are_those_that_analyse_prints_or_the_one_that_it_recommends()
 def test_any_kind_of_level_makes_a_plan_of_its_own(data, tmp_path):
     levels = ["full", "db2:4", "lowpass:8", "db2:8"]
     assert plans.plans_of(levels) == {"full": [], "db2": ["db2:8", "db2:4"], "lowpass": ["lowpass:8"]}
+    mixed = ["lowpass:4", "lowpass:12x16", "lowpass:8"]
+    assert plans.plans_of(mixed)["lowpass"] == ["lowpass:12x16", "lowpass:8", "lowpass:4"]
     assert file_name("db2:8") == "db2-8.safetensors"
     invoke("train", "--data", data, "--out", tmp_path, "--level", "db2:8", *TINY[2:], "--steps", 1, "--device", "cpu")
     found = load_levels(tmp_path, ["full", "db2:8"], (3, 16, 16), torch.device("cpu"))
