@@ -261,7 +261,9 @@ def test_what_is_not_registered():
     class LowPass(Signed):
         pass
 
-    with pytest.raises(ValueError, match=r"a class LowPass is registered already, subspace_sde.subspaces.lowpass.LowP"):
+    with pytest.raises(
+        ValueError, match=r"a class LowPass is registered already, subspace_sde.subspaces.lowpass.LowPass"
+    ):
         register(LowPass)
     again = type("Warped", (Warped,), {"__module__": __name__, "__qualname__": "Warped"})
     assert register(again) is again and specify(again())["kind"] == "Warped"  # a cell that was run again

@@ -141,8 +141,9 @@ def analyse(
     >>> found.model, [row.name for row in found.rows[:2]], found.names(found.plan)
     ('covariance', ['pca:4', 'lowpass:4'], ('lowpass:4',))
     >>> steps = np.cumsum(np.random.default_rng(0).standard_normal((200, 64)), axis=1)
-    >>> analyse(ArrayData(steps)).summary()
-    ''
+    >>> walks = analyse(ArrayData(steps))
+    >>> walks.names(walks.plan)
+    ('lowpass:20', 'lowpass:4')
     """
     check_threshold(threshold)
     for name, value, least in (("max_levels", max_levels, 0), ("multiple_of", multiple_of, 1), ("price", price, 0)):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..arrays import batches, is_floating, namespace
 from ..divergence.gaussian import gaussian_divergence
-from ..planning.chains import Plan
+from ..planning.plans import Plan
 from ..planning.earliest import earliest
 from ..process import SubspaceSDE
 from ..scores.process_change import times_of_level

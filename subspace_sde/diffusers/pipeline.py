@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline, ImagePipelineOutput, Sch
 
 from ..arrays import Score
 from ..border import checked
-from ..planning.chains import Plan
+from ..planning.plans import Plan
 from ..process import SubspaceSDE
 from ..sampling import Step, sample
 from ..scores import at_level, guided

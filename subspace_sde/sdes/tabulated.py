@@ -111,7 +111,7 @@ class Tabulated(IsotropicSDE):
     def _time_at_log_snr(self, v: Any) -> Any:
         return self._v.inverse(v)
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("times", "alphas", "sigmas", "t_min", "T")}
 
 
