@@ -166,7 +166,7 @@ class ArrayData(Shown):
         for start, stop in self._parts(most):
             part: Any = self.numbers[start:stop]
             if array_api_compat.is_dask_array(part):
-                part = part.compute()
+                part = part.compute()  # type: ignore[no-untyped-call]
             if isinstance(part, np.ma.MaskedArray):
                 self._refuse(np.ma.getmaskarray(part), start, "a masked number")
                 part = part.data

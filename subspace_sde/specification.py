@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .arrays import sizes
+from .shown import brief
 
 _LITTLE_ENDIAN = np.dtype("<f8")
 _Kind = TypeVar("_Kind", bound="type[Specified]")
@@ -107,7 +108,7 @@ def register(kind: _Kind) -> _Kind:
     True
     """
     if not (isinstance(kind, type) and issubclass(kind, Specified)):
-        raise TypeError(f"what is registered is a class of SDEs, subspaces or spacings, not {kind!r}")
+        raise TypeError(f"what is registered is a class of SDEs, subspaces or spacings, not {brief(kind)}")
     if kind.arguments is Specified.arguments:
         raise TypeError(f"{kind.__name__} needs a method `arguments`, which gives the constructor's arguments by name")
     known = _KNOWN.get(kind.__name__, kind)

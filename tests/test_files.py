@@ -19,7 +19,7 @@ WRITERS = {
     "a plan": ("plan.json", PLAN.save),
     "an analysis": (
         "analysis.json",
-        lambda path: report.write(FOUND, Images("noise", SMOOTH, SMOOTH[:1]), path.parent),
+        lambda path: report.write(FOUND, path.parent),
     ),
     "a figure": ("power.png", lambda path: plotting.save(plotting.power_spectrum({"x": np.ones(8)}), path)),
     "a grid": ("grid.png", lambda path: save_grid(SMOOTH, path)),

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..arrays import batches, is_floating, namespace
 from ..divergence.gaussian import gaussian_divergence
-from ..planning.plans import Plan
 from ..planning.earliest import earliest
+from ..planning.plans import Plan
 from ..process import SubspaceSDE
 from ..scores.process_change import times_of_level
 from ..sdes import IsotropicSDE
