@@ -68,5 +68,5 @@ class _CosineTransform(AxisByAxis):
         lengths = sizes("shape", shape)
         super().__init__(lengths, {a - len(lengths): cosine_basis(n) for a, n in enumerate(lengths)})
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         return {"shape": list(self.ambient_shape)}
