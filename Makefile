@@ -57,6 +57,8 @@ bench: $(VENV)/images
 	$(BIN)/python -m benchmarks.divergence
 	$(BIN)/python -m benchmarks.level_error
 	$(BIN)/python -m benchmarks.pca builtin
+	$(BIN)/python -m benchmarks.transforms
+	$(BIN)/python -m benchmarks.architectures
 	$(BIN)/python -m benchmarks.solver_orders
 	$(BIN)/python -m benchmarks.solver_costs
 	$(BIN)/python -m benchmarks.solver_accuracy
