@@ -250,7 +250,8 @@ def batches(data: Any, size: int = 512) -> Iterator[Any]:
         raise TypeError(f"data must be an array (N, *shape) or an iterable of batches, got {type(data).__name__}")
 
 
-def _elementary(name: str) -> Callable[[Any], Any]:
+def elementary(name: str) -> Callable[[Any], Any]:
+    """The function of that name, of a float, an array of any library, or a sympy expression."""
     of_float = getattr(math, name)
 
     def function(t: Any) -> Any:
@@ -272,4 +273,9 @@ def _elementary(name: str) -> Callable[[Any], Any]:
     return function
 
 
-exp, expm1, log, log1p, sqrt = (_elementary(name) for name in ("exp", "expm1", "log", "log1p", "sqrt"))
+def symbolic(t: Any) -> bool:
+    """True for a sympy expression, which has no values to be checked."""
+    return hasattr(t, "free_symbols")
+
+
+exp, expm1, log, log1p, sqrt = (elementary(name) for name in ("exp", "expm1", "log", "log1p", "sqrt"))
