@@ -255,7 +255,7 @@ def elementary(name: str) -> Callable[[Any], Any]:
     of_float = getattr(math, name)
 
     def function(t: Any) -> Any:
-        if isinstance(t, (int, float)):
+        if isinstance(t, (int, float)) and not hasattr(t, "dtype"):  # what numpy makes of arrays without axes
             try:
                 return of_float(t)
             except OverflowError:  # an array would hold infinity

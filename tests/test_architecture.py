@@ -39,7 +39,7 @@ planning       which levels, and when
 diffusers      networks and pipelines that people have
 images         photographs to batches
 analysis       data to candidates to curves to a plan and its report
-testing        the laws, for anybody's subspace, SDE or backend
+testing        the laws, for anybody's subspace, SDE, score, solver or backend
 cli            the command line
 """
 """The rooms from the ground up: a module imports from lower rooms, and from its own, alone."""
