@@ -20,7 +20,6 @@ from .kit import Case, Failures, Law, Named, listed, run
 
 _SHAPE = (3,)
 _ROOT = np.asarray([[1.0, 0.4, 0.1], [0.0, 0.5, -0.3], [0.0, 0.0, 0.2]])
-_DATA = Gaussian(np.asarray([0.5, -1.0, 0.2]), _ROOT @ _ROOT.T)
 
 _law = Named()
 
@@ -37,7 +36,8 @@ class _Case(Case):
             f"one stage of the EDM process on Gaussian data, t from {self.times[0]:g} to {self.times[-1]:g}"
         )
         self.law.input += f" in 7 steps, {self.kind}"
-        self.score = _DATA.score(self.sde)
+        self.data = Gaussian(np.asarray([0.5, -1.0, 0.2]), _ROOT @ _ROOT.T)
+        self.score = self.data.score(self.sde)
 
     def start(self, num: int = 3) -> Any:
         return self.law.array(self.sde.prior_std * np.random.default_rng(0).standard_normal((num, *_SHAPE)))
@@ -116,7 +116,7 @@ def _order(case: _Case) -> None:
     if case.order is None:
         return
     process = SubspaceSDE(EDM(), NestedSubspaces([], ambient_shape=_SHAPE), [], [])
-    exact = law_of_samples(process, _DATA, case.eta)
+    exact = law_of_samples(process, case.data, case.eta)
     errors = []
     for steps in (64, 128):
         found = case.law.works("its order", sampled_law, process, [case.score], case.solver, steps, OwnSpacing())
