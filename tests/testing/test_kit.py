@@ -10,7 +10,10 @@ from subspace_sde.backend import backend_of
 from subspace_sde.oracles import Gaussian
 from subspace_sde.solvers import Heun
 from subspace_sde.testing import check_backend, check_score, check_sde, check_solver, check_subspace, laws
-from tests.testing.faults import N64, NoEmptyBatch, Sound, WrongG, broken, plain
+from tests.testing.faulty_backends import broken
+from tests.testing.faulty_scores import plain
+from tests.testing.faulty_sdes import WrongG
+from tests.testing.faulty_subspaces import N64, NoEmptyBatch, Sound
 
 LAWS = laws(LowPass((3, 9, 8), 5), np.zeros((), np.float32), outer=LowPass((3, 9, 8), 7))
 

@@ -19,102 +19,102 @@ from subspace_sde.solvers import (
     ReverseDiffusion,
 )
 from subspace_sde.testing import laws
-from tests.testing import faults
-from tests.testing.faults import N32, N64, T64
+from tests.testing import faulty_backends, faulty_scores, faulty_sdes, faulty_solvers, faulty_subspaces
+from tests.testing.faulty_subspaces import N32, N64, T64
 
-OUTER = {"outer": LowPass(faults.SHAPE, 6)}
+OUTER = {"outer": LowPass(faulty_subspaces.SHAPE, 6)}
 SUBSPACES = [
-    (faults.NotOrthonormal, N64, "UᵀU = I"),
-    (faults.NotOrthonormal, N32, "UᵀU = I"),
-    (faults.SlightlyNotOrthonormal, N64, "UᵀU = I"),
-    (faults.RoundedConstant, N64, "UᵀU = I"),
-    (faults.CoarseConstant, N64, "UᵀU = I"),
-    (faults.CoarseConstant, N32, "UᵀU = I"),
-    (faults.EmbedTransposes, N64, "adjointness, <Uᵀx, z> = <x, Uz>"),
-    (faults.BothTranspose, N64, "axis_matrices()"),
-    (faults.WrongAxisMatrices, N64, "axis_matrices()"),
-    (faults.WrongMatrix, N64, "matrix()"),
-    (faults.WrongScale, N64, "coordinate_scale"),
-    (faults.Promotes, N64, "float32 stays float32"),
-    (faults.Promotes, N32, "one leading axis: shape, library, dtype and device"),
-    (faults.MixesBatch, N64, "the elements of a batch do not see each other"),
-    (faults.Clips, N64, "linearity"),
-    (faults.Affine, N64, "linearity"),
-    (faults.InPlace, N64, "the input is left as it was"),
-    (faults.WritesAndUndoes, N64, "any layout in memory"),
-    (faults.Contiguous, T64, "any layout in memory"),
-    (faults.WrongReject, N64, "project + reject = identity"),
-    (faults.WrongProject, N64, "P = UUᵀ"),
-    (faults.WrongProject, N64, "P² = P = Pᵀ"),
-    (faults.RotatedWithin, N64, "nesting"),
-    (faults.NoEmptyBatch, N64, "an empty batch"),
-    (faults.NoBatchNeeded, N64, "no leading axes"),
-    (faults.OneBatchAxis, N64, "several leading axes"),
-    (faults.Detaches, T64, "derivatives go through"),
-    (faults.ThroughNumpy, T64, "derivatives go through"),
+    (faulty_subspaces.NotOrthonormal, N64, "UᵀU = I"),
+    (faulty_subspaces.NotOrthonormal, N32, "UᵀU = I"),
+    (faulty_subspaces.SlightlyNotOrthonormal, N64, "UᵀU = I"),
+    (faulty_subspaces.RoundedConstant, N64, "UᵀU = I"),
+    (faulty_subspaces.CoarseConstant, N64, "UᵀU = I"),
+    (faulty_subspaces.CoarseConstant, N32, "UᵀU = I"),
+    (faulty_subspaces.EmbedTransposes, N64, "adjointness, <Uᵀx, z> = <x, Uz>"),
+    (faulty_subspaces.BothTranspose, N64, "axis_matrices()"),
+    (faulty_subspaces.WrongAxisMatrices, N64, "axis_matrices()"),
+    (faulty_subspaces.WrongMatrix, N64, "matrix()"),
+    (faulty_subspaces.WrongScale, N64, "coordinate_scale"),
+    (faulty_subspaces.Promotes, N64, "float32 stays float32"),
+    (faulty_subspaces.Promotes, N32, "one leading axis: shape, library, dtype and device"),
+    (faulty_subspaces.MixesBatch, N64, "the elements of a batch do not see each other"),
+    (faulty_subspaces.Clips, N64, "linearity"),
+    (faulty_subspaces.Affine, N64, "linearity"),
+    (faulty_subspaces.InPlace, N64, "the input is left as it was"),
+    (faulty_subspaces.WritesAndUndoes, N64, "any layout in memory"),
+    (faulty_subspaces.Contiguous, T64, "any layout in memory"),
+    (faulty_subspaces.WrongReject, N64, "project + reject = identity"),
+    (faulty_subspaces.WrongProject, N64, "P = UUᵀ"),
+    (faulty_subspaces.WrongProject, N64, "P² = P = Pᵀ"),
+    (faulty_subspaces.RotatedWithin, N64, "nesting"),
+    (faulty_subspaces.NoEmptyBatch, N64, "an empty batch"),
+    (faulty_subspaces.NoBatchNeeded, N64, "no leading axes"),
+    (faulty_subspaces.OneBatchAxis, N64, "several leading axes"),
+    (faulty_subspaces.Detaches, T64, "derivatives go through"),
+    (faulty_subspaces.ThroughNumpy, T64, "derivatives go through"),
 ]
 ARRAYS = "arrays agree with floats, in their shape, library, dtype and device"
 NO_AXES = "arrays without axes, and without elements"
 DIGITS = "float32 stays float32, and keeps its digits"
 SDES = [
-    (faults.WrongG, N64, "g² = (σ²)' − 2fσ²"),
-    (faults.SlightlyWrongG, N64, "g² = (σ²)' − 2fσ²"),
-    (faults.WrongF, N64, "f = α'/α"),
-    (faults.Kink, N64, "f = α'/α"),
-    (faults.Bump, N64, "f = α'/α"),
-    (faults.WrongNearStart, N64, "f = α'/α"),
-    (faults.WrongInverse, N64, "time_at_log_snr inverts log_snr"),
-    (faults.SlightlyWrongInverse, N64, "time_at_log_snr inverts log_snr"),
-    (faults.FirstTime, N64, ARRAYS),
-    (faults.Halves, N64, ARRAYS),
-    (faults.Halves, N32, ARRAYS),
-    (faults.PromotesTimes, N32, ARRAYS),
-    (faults.PromotesTimes, N64, DIGITS),
-    (faults.Cancels, N64, DIGITS),
-    (faults.Cancels, N32, DIGITS),
-    (faults.NumberForArray, N64, NO_AXES),
-    (faults.NumberForArray, T64, NO_AXES),
-    (faults.WrongEnds, N64, "the grid"),
-    (faults.WrongGridParameter, N64, "from_grid_parameter inverts grid_parameter"),
-    (faults.NoRefusal, N64, "log_snr is refused outside [t_min, T]"),
-    (faults.WrongLogSNR, N64, "log_snr = log(α²/σ²), strictly decreasing"),
-    (faults.NeverClips, N64, "time_at_log_snr beyond the ends"),
-    (faults.UnboundedEnd, N64, "f and g are finite at the ends"),
-    (faults.RoundedPrior, N64, "prior_std = σ(T)"),
-    (faults.CutsTimes, T64, "derivatives in t go through"),
-    (faults.NoIntegers, N64, "integers are times"),
-    (faults.WrongSymbol, N64, "a sympy symbol, where one is taken"),
-    (faults.EndsAtZero, N64, "α(T) is positive"),
+    (faulty_sdes.WrongG, N64, "g² = (σ²)' − 2fσ²"),
+    (faulty_sdes.SlightlyWrongG, N64, "g² = (σ²)' − 2fσ²"),
+    (faulty_sdes.WrongF, N64, "f = α'/α"),
+    (faulty_sdes.Kink, N64, "f = α'/α"),
+    (faulty_sdes.Bump, N64, "f = α'/α"),
+    (faulty_sdes.WrongNearStart, N64, "f = α'/α"),
+    (faulty_sdes.WrongInverse, N64, "time_at_log_snr inverts log_snr"),
+    (faulty_sdes.SlightlyWrongInverse, N64, "time_at_log_snr inverts log_snr"),
+    (faulty_sdes.FirstTime, N64, ARRAYS),
+    (faulty_sdes.Halves, N64, ARRAYS),
+    (faulty_sdes.Halves, N32, ARRAYS),
+    (faulty_sdes.PromotesTimes, N32, ARRAYS),
+    (faulty_sdes.PromotesTimes, N64, DIGITS),
+    (faulty_sdes.Cancels, N64, DIGITS),
+    (faulty_sdes.Cancels, N32, DIGITS),
+    (faulty_sdes.NumberForArray, N64, NO_AXES),
+    (faulty_sdes.NumberForArray, T64, NO_AXES),
+    (faulty_sdes.WrongEnds, N64, "the grid"),
+    (faulty_sdes.WrongGridParameter, N64, "from_grid_parameter inverts grid_parameter"),
+    (faulty_sdes.NoRefusal, N64, "log_snr is refused outside [t_min, T]"),
+    (faulty_sdes.WrongLogSNR, N64, "log_snr = log(α²/σ²), strictly decreasing"),
+    (faulty_sdes.NeverClips, N64, "time_at_log_snr beyond the ends"),
+    (faulty_sdes.UnboundedEnd, N64, "f and g are finite at the ends"),
+    (faulty_sdes.RoundedPrior, N64, "prior_std = σ(T)"),
+    (faulty_sdes.CutsTimes, T64, "derivatives in t go through"),
+    (faulty_sdes.NoIntegers, N64, "integers are times"),
+    (faulty_sdes.WrongSymbol, N64, "a sympy symbol, where one is taken"),
+    (faulty_sdes.EndsAtZero, N64, "α(T) is positive"),
 ]
 OF_A_SCORE = {"sde": VE(), "shape": (2, 3)}
 DERIVATIVE = "its derivative is that of its values"
 TIME = "t as a float and as an array over the batch"
 SCORES = [
-    (faults.promotes, N32, "one leading axis: shape, library, dtype and device"),
-    (faults.one_axis, N64, "several leading axes, and none"),
-    (faults.first_time, N64, TIME),
-    (faults.no_array_of_times, N64, TIME),
-    (faults.normalises_batch, N64, "the elements of a batch do not see each other"),
-    (faults.drops_out, N64, "the same x and t, the same score"),
-    (faults.infinite_at_the_end, N64, "finite on [t_min, T]"),
-    (faults.writes, N64, "any layout in memory, and the input is left as it was"),
-    (faults.detached, T64, DERIVATIVE),
-    (faults.Vjp(), N64, DERIVATIVE),
-    (faults.Rotated(), N64, DERIVATIVE),
+    (faulty_scores.promotes, N32, "one leading axis: shape, library, dtype and device"),
+    (faulty_scores.one_axis, N64, "several leading axes, and none"),
+    (faulty_scores.first_time, N64, TIME),
+    (faulty_scores.no_array_of_times, N64, TIME),
+    (faulty_scores.normalises_batch, N64, "the elements of a batch do not see each other"),
+    (faulty_scores.drops_out, N64, "the same x and t, the same score"),
+    (faulty_scores.infinite_at_the_end, N64, "finite on [t_min, T]"),
+    (faulty_scores.writes, N64, "any layout in memory, and the input is left as it was"),
+    (faulty_scores.detached, T64, DERIVATIVE),
+    (faulty_scores.Vjp(), N64, DERIVATIVE),
+    (faulty_scores.Rotated(), N64, DERIVATIVE),
 ]
 SECOND = {"order": 2.0}
 SOLVERS = [
-    (faults.Published(3), N64, "its order", {"order": 3.0}),
-    (faults.EulerStep(), N64, "its order", SECOND),
-    (faults.WrongDrift(), N64, "its order", {"order": 1.0, "eta": 1.0}),
-    (faults.StopsEarly(), N64, "it ends where it is sent, by times of its stage", SECOND),
-    (faults.OneStepMore(), N64, "it ends where it is sent, by times of its stage", SECOND),
-    (faults.TimeAsArray(), N64, "the score is called with t a float, within the stage", SECOND),
-    (faults.PromotesState(), N32, "shape, library, dtype and device", SECOND),
-    (faults.PromotesState(), N64, "float32 stays float32", SECOND),
-    (faults.CommonStep(), N64, "the samples do not see each other", SECOND),
-    (faults.OwnNoise(), N64, "the same noise, the same samples, and the input is left as it was", SECOND),
-    (faults.WritesState(), N64, "the same noise, the same samples, and the input is left as it was", SECOND),
+    (faulty_solvers.Published(3), N64, "its order", {"order": 3.0}),
+    (faulty_solvers.EulerStep(), N64, "its order", SECOND),
+    (faulty_solvers.WrongDrift(), N64, "its order", {"order": 1.0, "eta": 1.0}),
+    (faulty_solvers.StopsEarly(), N64, "it ends where it is sent, by times of its stage", SECOND),
+    (faulty_solvers.OneStepMore(), N64, "it ends where it is sent, by times of its stage", SECOND),
+    (faulty_solvers.TimeAsArray(), N64, "the score is called with t a float, within the stage", SECOND),
+    (faulty_solvers.PromotesState(), N32, "shape, library, dtype and device", SECOND),
+    (faulty_solvers.PromotesState(), N64, "float32 stays float32", SECOND),
+    (faulty_solvers.CommonStep(), N64, "the samples do not see each other", SECOND),
+    (faulty_solvers.OwnNoise(), N64, "the same noise, the same samples, and the input is left as it was", SECOND),
+    (faulty_solvers.WritesState(), N64, "the same noise, the same samples, and the input is left as it was", SECOND),
 ]
 KIND, BRIDGE = "normals have the shape asked for, and the kind of `like`", "to numpy and back"
 COMPLETE = "it is found by the name of its library, and has all that a backend supplies"
@@ -162,8 +162,8 @@ BACKENDS = {
 
 
 def cases():
-    for name, (like, methods) in faults.BACKEND_FAULTS.items():
-        yield pytest.param(faults.broken(like, **methods), like, {}, BACKENDS[name], id=f"backend: {name}")
+    for name, (like, methods) in faulty_backends.BACKEND_FAULTS.items():
+        yield pytest.param(faulty_backends.broken(like, **methods), like, {}, BACKENDS[name], id=f"backend: {name}")
     for room, table, given in (("subspace", SUBSPACES, OUTER), ("SDE", SDES, {})):
         for fault, like, law in table:
             yield pytest.param(fault(), like, given, law, id=f"{room}: {fault.__name__} {like.dtype}")
@@ -186,15 +186,21 @@ def test_every_law_catches_something():
     caught = (
         {law for *_, law in (*SUBSPACES, *SDES, *SCORES)} | {law for _, _, law, _ in SOLVERS} | {*BACKENDS.values()}
     )
-    sound = [(LowPass((4, 4), 2), {}), (VE(), {}), (faults.EXACT, OF_A_SCORE), (Heun(), {}), (backend_of(N64), {})]
+    sound = [
+        (LowPass((4, 4), 2), {}),
+        (VE(), {}),
+        (faulty_scores.EXACT, OF_A_SCORE),
+        (Heun(), {}),
+        (backend_of(N64), {}),
+    ]
     left = {law.name for subject, given in sound for law in laws(subject, N64, **given)} - caught
     assert left == set()
 
 
 SOUND = [
-    (faults.Sound(), OUTER),
+    (faulty_subspaces.Sound(), OUTER),
     *((sde, {}) for sde in (VE(), VP(), SubVP(), EDM(), RectifiedFlow())),
-    (faults.EXACT, OF_A_SCORE),
+    (faulty_scores.EXACT, OF_A_SCORE),
     (Heun(), SECOND),
     (DDIM(), {"order": 1}),
     (DPMSolver(3), {"order": 3}),
@@ -221,7 +227,7 @@ def test_an_adaptive_solver_shares_its_steps():
 
 
 def test_a_failure_says_which_law_on_what_and_by_how_much():
-    (law,) = (law for law in laws(faults.NotOrthonormal(), N32) if law.name == "UᵀU = I")
+    (law,) = (law for law in laws(faulty_subspaces.NotOrthonormal(), N32) if law.name == "UᵀU = I")
     with pytest.raises(AssertionError) as failure:
         law()
     assert re.fullmatch(
