@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -243,7 +244,7 @@ def _contexts(case: _Case) -> None:
 
 def backend_laws(backend: Backend, like: Any, expected_failures: Failures = None) -> list[Law]:
     """See `check_backend`."""
-    make = lambda: _Case(backend, like)  # noqa: E731
+    make = partial(_Case, backend, like)
     return listed(_law.table, make().law.subject, make, expected_failures)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..arrays import Array
@@ -37,16 +38,17 @@ def laws(subject: Any, like: Array | None = None, expected_failures: Failures = 
     ... def test_low_pass(law):
     ...     law()
     """
-    for kind, of in ((Subspace, subspace_laws), (IsotropicSDE, sde_laws)):
-        if isinstance(subject, kind):
-            return of(subject, like, expected_failures=expected_failures, **given)
-    if isinstance(subject, type) or not (
-        callable(subject) or hasattr(subject, "stage") or hasattr(subject, "generator")
-    ):
+    of: Callable[..., list[Law]]
+    known = callable(subject) or isinstance(subject, (Subspace, IsotropicSDE))
+    if isinstance(subject, type) or not (known or hasattr(subject, "stage") or hasattr(subject, "generator")):
         got = f"the class {subject.__name__}" if isinstance(subject, type) else type(subject).__name__
         raise TypeError(f"laws are those of a backend, a subspace, an SDE, a solver or a score, got {got}")
-    if hasattr(subject, "stage"):
-        return solver_laws(subject, like, expected_failures=expected_failures, **given)
-    if hasattr(subject, "generator"):
-        return backend_laws(subject, like, expected_failures=expected_failures, **given)
-    return score_laws(subject, like, expected_failures=expected_failures, **given)
+    if isinstance(subject, Subspace):
+        of = subspace_laws
+    elif isinstance(subject, IsotropicSDE):
+        of = sde_laws
+    elif hasattr(subject, "stage"):
+        of = solver_laws
+    else:
+        of = backend_laws if hasattr(subject, "generator") else score_laws
+    return of(subject, like, expected_failures=expected_failures, **given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ class _Case(Case):
     def times(self) -> list[float]:
         return [float(t) for t in self.sde.grid(6)]
 
+    def of(self, t: Any, x: Any) -> Any:
+        return self.score(x, t)
+
     def both(self) -> Iterator[tuple[Any, float]]:
         for t in self.times()[1:-1:2]:
             yield self.at(t), t
@@ -46,7 +50,7 @@ class _Case(Case):
 @_law("one leading axis: shape, library, dtype and device")
 def _one_axis(case: _Case) -> None:
     for x, t in case.both():
-        case.law.gives("a score has the shape of x", x, lambda y, t=t: case.score(y, t), x)
+        case.law.gives("a score has the shape of x", x, partial(case.of, t), x)
 
 
 @_law("several leading axes, and none")
@@ -70,7 +74,7 @@ def _empty(case: _Case) -> None:
 def _time(case: _Case) -> None:
     for x, t in case.both():
         array = case.law.array(np.full(3, t))
-        found = case.law.gives("a score takes an array of times", x, lambda y, s=array: case.score(y, s), x)
+        found = case.law.gives("a score takes an array of times", x, partial(case.of, array), x)
         case.same("t as an array is t as a float", found, case.score(x, t))
     t, s = case.times()[2:4]
     x = case.xp.concat([case.at(t, (1,)), case.at(s, (1,), seed=1)])
@@ -121,12 +125,12 @@ def _derivatives(case: _Case) -> None:
         return
     law = "its derivative is that of its values"
     for x, t in case.both():
-        function = lambda y, t=t: case.score(y, t)  # noqa: E731
+        function = partial(case.of, t)
         try:
             if own is None:
                 value, pull_back = linearised(function, x, "the score")
             else:
-                value, pull_back = function(x), lambda v, x=x, t=t: own(x, t, v)
+                value, pull_back = function(x), partial(own, x, t)
             check_derivative(function, x, float(case.sde.sigma(t)), value, pull_back, "the score")
         except ValueError as error:
             case.law.holds(law, False, error)
@@ -146,7 +150,7 @@ def score_laws(
             "the laws of a score need the SDE that it belongs to and the shape of one x: give sde and shape"
         )
     trailing = sizes("shape", shape)
-    make = lambda: _Case(score, like, sde, trailing, tolerance)  # noqa: E731
+    make = partial(_Case, score, like, sde, trailing, tolerance)
     return listed(_law.table, make().law.subject, make, expected_failures)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -209,13 +210,14 @@ def _derivatives(case: _Case) -> None:
         return
     sde, (t, _) = case.sde, case.array()
     ones = 0 * t + 1
-    for what, curve, slope in (
-        ("α' = fα", sde.alpha, lambda s: sde.f(s) * sde.alpha(s)),
-        ("(σ²)' = g² + 2fσ²", lambda s: sde.sigma(s) ** 2, lambda s: sde.g(s) ** 2 + 2 * sde.f(s) * sde.sigma(s) ** 2),
-    ):
-        what = f"{what}, by the library's derivative"
+    sigma, f, g = sde.sigma(t), sde.f(t), sde.g(t)
+    curves: dict[str, tuple[Callable[[Any], Any], Any]] = {
+        "α' = fα": (sde.alpha, f * sde.alpha(t)),
+        "(σ²)' = g² + 2fσ²": (lambda s: sde.sigma(s) ** 2, g**2 + 2 * f * sigma**2),
+    }
+    for name, (curve, expected) in curves.items():
+        what = f"{name}, by the library's derivative"
         _, pull_back = case.law.works(what, case.backend.vjp, curve, t)
-        expected = slope(t)
         scale = np.abs(case.law.host(expected)) + 1 / case.span
         case.law.equal(what, case.law.works(what, pull_back, ones), expected, scale=scale, tolerance=case.law.eps**0.5)
 
@@ -245,7 +247,7 @@ def _derivative(curve: Callable[[float], float], t: float, step: float) -> float
 
 def sde_laws(sde: IsotropicSDE, like: Any = None, expected_failures: Failures = None) -> list[Law]:
     """See `check_sde`."""
-    make = lambda: _Case(sde, like)  # noqa: E731
+    make = partial(_Case, sde, like)
     make()  # refuses
     return listed(_law.table, repr(sde), make, expected_failures)
 

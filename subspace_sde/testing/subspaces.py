@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -242,7 +243,7 @@ def subspace_laws(
     expected_failures: Failures = None,
 ) -> list[Law]:
     """See `check_subspace`."""
-    make = lambda: _Case(subspace, like, tolerance, outer)  # noqa: E731
+    make = partial(_Case, subspace, like, tolerance, outer)
     make()  # refuses
     return listed(_law.table, repr(subspace), make, expected_failures)
 
