@@ -32,6 +32,10 @@ class _Case(Case):
         own = self.sde.grid(401)[1:-1]
         return [float(t) for t in np.concatenate([own, self.sde.t_min + close, self.sde.T - close])]
 
+    def step(self, t: float) -> float:
+        """Of differences at t: short, because a table has a kink in its slope at each point."""
+        return min(t - self.sde.t_min, self.sde.T - t, self.span / 50) / 2**14
+
     def few(self) -> list[float]:
         """From t_min to T, both of them among 41."""
         return [float(t) for t in self.sde.grid(40)[::-1]]
@@ -78,7 +82,7 @@ def _drift(case: _Case) -> None:
     sde = case.sde
     for t in case.inside():
         case.law.input = f"t = {t!r}"
-        step = min(t - sde.t_min, sde.T - t) / 2**14  # short: a table has a kink in its slope at each point
+        step = case.step(t)
         f, rate = float(sde.f(t)), _derivative(lambda s: math.log(sde.alpha(s)), t, step)
         case.law.equal("f = α'/α", f, rate, scale=abs(f) + 1 / case.span, tolerance=1e-7)
 
@@ -88,7 +92,7 @@ def _diffusion(case: _Case) -> None:
     sde = case.sde
     for t in case.inside():
         case.law.input = f"t = {t!r}"
-        step = min(t - sde.t_min, sde.T - t) / 2**14  # short: a table has a kink in its slope at each point
+        step = case.step(t)
         variance, g_squared = float(sde.sigma(t)) ** 2, float(sde.g(t)) ** 2
         growth = _derivative(lambda s: float(sde.sigma(s)) ** 2, t, step)
         found = growth - 2 * float(sde.f(t)) * variance
