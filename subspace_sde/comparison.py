@@ -43,7 +43,9 @@ class Comparison:
         except Exception as error:
             if or_refuses and isinstance(error, ValueError):
                 raise
-            raise AssertionError(f"{self._of(law)}: raises {type(error).__name__}: {error}, on {self.input}") from error
+            raise AssertionError(
+                f"{self._of(law)}: does not hold: raises {type(error).__name__}: {error}, on {self.input}"
+            ) from error
 
     def gives(self, law: str, like: Any, operation: Callable[[Any], Any], argument: Any) -> Any:
         """The same, of the kind of `like`."""
