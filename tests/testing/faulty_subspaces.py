@@ -49,15 +49,24 @@ class Promotes(Sound):
 
 
 class RoundedConstant(Sound):
+    rounded = np.float32
+
     def __init__(self):
         super().__init__()
-        self._maps = [(a, Constant(r.value.astype(np.float32).astype(np.float64))) for a, r in self._maps]
+        self._u = Constant(LowPass(SHAPE, 4).matrix().astype(self.rounded).astype(np.float64))
+
+    def _restrict(self, x, xp):
+        batch = x.shape[: x.ndim - 3]
+        return xp.reshape(xp.reshape(x, (*batch, self.ambient_dim)) @ self._u.like(x), (*batch, *self.shape))
+
+    def _embed(self, z, xp):
+        batch = z.shape[: z.ndim - 3]
+        flat = xp.reshape(z, (*batch, self.dim)) @ xp.matrix_transpose(self._u.like(z))
+        return xp.reshape(flat, (*batch, *self.ambient_shape))
 
 
-class CoarseConstant(Sound):
-    def __init__(self):
-        super().__init__()
-        self._maps = [(a, Constant(r.value.astype(np.float16).astype(np.float64))) for a, r in self._maps]
+class CoarseConstant(RoundedConstant):
+    rounded = np.float16
 
 
 class MixesBatch(Sound):
