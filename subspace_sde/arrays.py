@@ -250,11 +250,12 @@ def batches(data: Any, size: int = 512) -> Iterator[Any]:
         raise TypeError(f"data must be an array (N, *shape) or an iterable of batches, got {type(data).__name__}")
 
 
-def _elementary(name: str) -> Callable[[Any], Any]:
+def elementary(name: str) -> Callable[[Any], Any]:
+    """The function of that name, of a float, an array of any library, or a sympy expression."""
     of_float = getattr(math, name)
 
     def function(t: Any) -> Any:
-        if isinstance(t, (int, float)):
+        if isinstance(t, (int, float)) and not hasattr(t, "dtype"):  # what numpy makes of arrays without axes
             try:
                 return of_float(t)
             except OverflowError:  # an array would hold infinity
@@ -272,4 +273,9 @@ def _elementary(name: str) -> Callable[[Any], Any]:
     return function
 
 
-exp, expm1, log, log1p, sqrt = (_elementary(name) for name in ("exp", "expm1", "log", "log1p", "sqrt"))
+def symbolic(t: Any) -> bool:
+    """True for a sympy expression, which has no values to be checked."""
+    return hasattr(t, "free_symbols")
+
+
+exp, expm1, log, log1p, sqrt = (elementary(name) for name in ("exp", "expm1", "log", "log1p", "sqrt"))

@@ -11,7 +11,6 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
-from importlib.metadata import entry_points
 from math import prod
 from typing import Any, Protocol, TypeAlias
 
@@ -84,6 +83,8 @@ def library(x: Any) -> str:
 
 @cache
 def _load(name: str) -> Backend:
+    from importlib.metadata import entry_points  # which reads mail headers, and takes its time to be imported
+
     found = entry_points(group="subspace_sde.backends")
     if name not in found.names:
         raise ValueError(

@@ -17,12 +17,12 @@ class Comparison:
     """Compares, and says what was compared where it fails."""
 
     def __init__(self, subject: str, like: Any, tolerance: float | None) -> None:
-        self.subject, self.input = subject, ""
+        self.subject, self.part_of, self.input = subject, "", ""
         self._like, self._backend = like, backend_of(like)
         if not is_floating(like):
             raise ValueError(f"like must be a floating-point array, got {like.dtype}")
-        eps = float(array_api_compat.array_namespace(like).finfo(like.dtype).eps)
-        self._tolerance = eps**0.5 if tolerance is None else float(tolerance)
+        self.eps = float(array_api_compat.array_namespace(like).finfo(like.dtype).eps)
+        self._tolerance = self.eps ** (2 / 3) if tolerance is None else float(tolerance)
         if not 0 <= self._tolerance < math.inf:
             raise ValueError(f"the tolerance is a relative error, finite and not negative, got {tolerance}")
 
@@ -34,15 +34,17 @@ class Comparison:
 
     def holds(self, law: str, true: bool, detail: Any) -> None:
         if not true:
-            raise AssertionError(f"{self.subject}: {law}: does not hold: {detail}, on {self.input}")
+            raise AssertionError(f"{self._of(law)}: does not hold: {detail}, on {self.input}")
 
-    def works(self, law: str, operation: Callable[..., Any], *arguments: Any) -> Any:
-        """What the operation returns; an AssertionError that names the law where it raises."""
+    def works(self, law: str, operation: Callable[..., Any], *arguments: Any, or_refuses: bool = False) -> Any:
+        """What the operation returns; an AssertionError that names the law where it raises, more than a refusal."""
         try:
             return operation(*arguments)
         except Exception as error:
+            if or_refuses and isinstance(error, ValueError):
+                raise
             raise AssertionError(
-                f"{self.subject}: {law}: raises {type(error).__name__}: {error}, on {self.input}"
+                f"{self._of(law)}: does not hold: raises {type(error).__name__}: {error}, on {self.input}"
             ) from error
 
     def gives(self, law: str, like: Any, operation: Callable[[Any], Any], argument: Any) -> Any:
@@ -78,4 +80,7 @@ class Comparison:
             got = function(value)
         except ValueError:
             return
-        raise AssertionError(f"{self.subject}: {law}: does not hold: got {got!r} at {value!r}")
+        raise AssertionError(f"{self._of(law)}: does not hold: got {got!r} at {value!r}")
+
+    def _of(self, law: str) -> str:
+        return ": ".join(dict.fromkeys(part for part in (self.subject, self.part_of, law) if part))

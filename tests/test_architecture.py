@@ -40,7 +40,7 @@ diffusers      networks and pipelines that people have
 array_data     arrays of any shape, in memory or in files, to batches
 images         photographs to batches
 analysis       data to candidates to curves to a plan and its report
-testing        the laws, for anybody's subspace, SDE or backend
+testing        the laws, for anybody's subspace, SDE, score, solver or backend
 cli            the command line
 """
 """The rooms from the ground up: a module imports from lower rooms, and from its own, alone."""

@@ -18,7 +18,7 @@ CALLS = foundations.CALLS | uses.CALLS
 PACKAGE = str(Path(subspace_sde.__file__).parent)
 ROOMS = (
     "subspaces sdes scores oracles statistics divergence planning plotting sampling solvers measurements posterior "
-    "likelihood analysis diffusers"
+    "likelihood analysis testing diffusers"
 ).split()
 NO_ARGUMENTS = set("Ancestral EulerMaruyama ReverseDiffusion UniformTime UniformLogSNR OwnSpacing Staged".split())
 ABSTRACT = {
@@ -39,7 +39,7 @@ ABSTRACT = {
 }
 DRAWN = {"save"}  # takes a figure
 RESULTS = set(
-    "Samples Step Likelihood PosteriorSamples Prepared Analysis Row SwitchTime View "
+    "Samples Step Likelihood PosteriorSamples Prepared Analysis Row SwitchTime View Law "
     "Pretrained NetworkScore SmallLatents".split()
 )
 INSIDE = {"gaussian", "rademacher"}  # of z alone, what a trace calls

@@ -33,7 +33,7 @@ class TorchBackend:
 
     def from_numpy(self, x: np.ndarray[Any, Any], like: Any) -> Any:
         with torch.inference_mode(False):  # an array made in inference mode could not take part in training later
-            return torch.asarray(x).to(like.dtype).to(like.device)  # cast on the host: MPS knows no float64
+            return torch.tensor(x).to(like.dtype).to(like.device)  # a copy, cast on the host: MPS knows no float64
 
     def jvp(self, function: Callable[[Any], Any], x: Any, v: Any) -> tuple[Any, Any]:
         value, derivative = torch.func.jvp(function, (x,), (v,))[:2]

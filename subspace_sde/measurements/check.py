@@ -21,8 +21,8 @@ def check_measurement(
     ----------
     measurement: the one to be checked.
     like: an array whose library, device and dtype are used; numpy float64 without it.
-    tolerance: the largest error allowed, relative to the largest number compared or to 1; without it the square root
-        of the dtype's machine epsilon.
+    tolerance: the largest error allowed, relative to the largest number compared or to 1; without it ε^(2/3), of the
+        dtype's machine epsilon.
 
     Raises
     ------

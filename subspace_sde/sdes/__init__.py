@@ -4,6 +4,7 @@ from .base import IsotropicSDE
 from .edm import EDM
 from .flow import RectifiedFlow
 from .spacings import OwnSpacing, Rho, Spacing, UniformLogSNR, UniformTime
+from .symbolic import Symbolic
 from .tabulated import Tabulated
 from .ve import VE
 from .vp import VP, SubVP
@@ -19,6 +20,7 @@ __all__ = [
     "Spacing",
     "SubVP",
     "Tabulated",
+    "Symbolic",
     "UniformLogSNR",
     "UniformTime",
 ]

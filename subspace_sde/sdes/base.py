@@ -10,9 +10,9 @@ from typing import Any, Self
 import array_api_compat
 import numpy as np
 
-from ..arrays import Time, is_floating, log, namespace
+from ..arrays import Time, is_floating, log, namespace, symbolic
 from ..backend import backend_of, readable
-from ..border import checked
+from ..border import check, checked
 from ..shown import brief
 from ..specification import Specified
 
@@ -61,8 +61,12 @@ class IsotropicSDE(Specified, ABC):
         return 2 * (log(self.alpha(t)) - log(self.sigma(t)))
 
     @checked
-    def time_at_log_snr(self, v: Time, clip: bool = False) -> Any:
-        """The inverse of `log_snr`; beyond its ends a ValueError names them, or `clip` takes the end."""
+    def time_at_log_snr(self, v: Any, clip: bool = False) -> Any:
+        """The inverse of `log_snr`, of a float or an array; beyond its ends a ValueError names them, or `clip` takes
+        the end."""
+        if symbolic(v):
+            return self._time_at_log_snr(v)
+        check("v", v, Time)
         low, high = self.log_snr(self.T), self.log_snr(self.t_min)
         if clip:
             v = _clip(v, low, high)  # no check: it would read the device
@@ -154,6 +158,8 @@ def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: floa
     The values of an array on a device are not read: there a time outside becomes NaN, and so what is made of it, which
     whoever watches over x will see. Those under a tracer are taken as they are.
     """
+    if symbolic(t):
+        return t
     low, high = sde.t_min if low is None else low, sde.T if high is None else high
     if isinstance(t, (int, float)) or readable(t):
         check_inside("t", t, low, high, hint)
@@ -167,6 +173,8 @@ def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: floa
 
 def check_inside(name: str, v: Any, low: float, high: float, hint: str = "") -> None:
     """A ValueError for numbers outside [low, high] but for rounding, NaN among them, and for an array of integers."""
+    if symbolic(v):
+        return
     if isinstance(v, (int, float)):
         slack, least, most = 1e-12, float(v), float(v)
     elif namespace(v) and not is_floating(v):

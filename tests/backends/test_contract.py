@@ -16,29 +16,6 @@ def test_contract(like):
     check_backend(backend_of(like), like)
 
 
-@pytest.mark.parametrize(
-    ("method", "replacement", "message"),
-    [
-        ("normal", lambda g, shape, like: g.random(shape), "normals have mean 0"),
-        ("normal", lambda g, shape, like: 1.1 * g.standard_normal(shape), "normals have variance 1"),
-        ("normal", lambda g, shape, like: g.exponential(size=shape) - 1, "normals have skewness 0"),
-        ("normal", lambda g, shape, like: g.standard_normal(shape, dtype=np.float32), "is like `like`"),
-        ("normal", lambda g, shape, like: np.random.default_rng(0).standard_normal(shape), "goes on"),
-        ("generator", lambda seed, like: np.random.default_rng(), "one seed, the same numbers (seed 0)"),
-        ("is_generator", lambda rng: True, "is_generator knows an integer"),
-        ("to_numpy", lambda x: x, "to_numpy gives a copy"),
-        ("jvp", lambda function, x, v: (function(x), 2 * x), "jvp gives the derivative product"),
-        ("integrate", lambda f, x, s, e, *tol: f(x, s) * (e - s) + x, "integrate solves the equation"),
-        ("integrate", lambda f, x, s, e, *tol: f(x, 2.1) * 0 + x * (s / e), "never beyond the ends"),
-    ],
-)
-def test_check_backend_names_what_is_broken(method, replacement, message):
-    broken = type(backend_of(np.zeros(())))()
-    setattr(broken, method, replacement)
-    with pytest.raises(AssertionError, match=re.escape(message)):
-        check_backend(broken, np.zeros(()))
-
-
 def test_backend_follows_the_library(like):
     backend = backend_of(like)
     assert backend.name == library(like) and backend_of(like) is backend

@@ -1,6 +1,7 @@
 """A right call of everything public, from the ground to the plan."""
 
 import numpy as np
+import sympy
 import torch
 
 from subspace_sde import (
@@ -72,6 +73,11 @@ CALLS = {
     ),
     "Tabulated.from_betas": (sdes.Tabulated.from_betas, {"betas": [0.1, 0.2, 0.3]}),
     "IsotropicSDE.between": (VP().between, {"t_min": 0.1, "T": 0.9}),
+    "Symbolic": (
+        sdes.Symbolic,
+        {"alpha": 1, "sigma": sympy.Symbol("t"), "t_min": 1e-3, "T": 1.0, "closed_form": False},
+    ),
+    "Symbolic by f and g": (sdes.Symbolic, {"f": 0, "g": sympy.sqrt(2 * sympy.Symbol("t"))}),
     "IsotropicSDE.log_snr": (VP().log_snr, {"t": 0.5}),
     "IsotropicSDE.time_at_log_snr": (VP().time_at_log_snr, {"v": 0.5, "clip": False}),
     "IsotropicSDE.grid": (VP().grid, {"n": 3}),

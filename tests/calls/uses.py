@@ -308,8 +308,33 @@ CALLS = {
     "streams": (backend.streams, {"seed": 0, "start": 0, "stop": 3}),
     "check_subspace": (
         testing.check_subspace,
-        {"subspace": HALF, "like": np.zeros(()), "tolerance": 1e-6, "outer": subspaces.Identity((4, 4))},
+        {
+            "subspace": HALF,
+            "like": np.zeros(()),
+            "tolerance": 1e-6,
+            "outer": subspaces.Identity((4, 4)),
+            "expected_failures": {},
+        },
     ),
-    "check_sde": (testing.check_sde, {"sde": VE(), "like": np.zeros(())}),
-    "check_backend": (testing.check_backend, {"backend": backend_of(DATA), "like": np.zeros(())}),
+    "check_sde": (testing.check_sde, {"sde": VE(), "like": np.zeros(()), "expected_failures": {}}),
+    "check_backend": (
+        testing.check_backend,
+        {"backend": backend_of(DATA), "like": np.zeros(()), "expected_failures": {}},
+    ),
+    "check_score": (
+        testing.check_score,
+        {
+            "score": SCORES[0],
+            "sde": VE(),
+            "shape": (4, 4),
+            "like": np.zeros(()),
+            "tolerance": 1e-6,
+            "expected_failures": {},
+        },
+    ),
+    "check_solver": (
+        testing.check_solver,
+        {"solver": solvers.DDIM(), "order": 1.0, "eta": 0.0, "like": np.zeros(()), "expected_failures": {}},
+    ),
+    "laws": (testing.laws, {"subject": VE(), "like": np.zeros(()), "expected_failures": {}}),
 }

@@ -46,12 +46,15 @@ class InPlace(Broken):
             Broken(axis_matrices=lambda: (np.eye(4),)),
             "one matrix (n_a, m_a) for each axis: does not hold: got [(4, 4)]",
         ),
-        (Broken(_restrict=lambda x, xp: x[..., 7]), "restrict gives (*batch, *shape): raises IndexError"),
+        (
+            Broken(_restrict=lambda x, xp: x[..., 7]),
+            "restrict gives (*batch, *shape): does not hold: raises IndexError",
+        ),
         (
             Broken(_restrict=lambda x, xp: xp.astype(x[..., :2], xp.float64)),
             "restrict gives (*batch, *shape), in the same",
         ),
-        (Broken(_reject=lambda x, xp: x.nothing), "reject gives the shape of x: raises AttributeError"),
+        (Broken(_reject=lambda x, xp: x.nothing), "reject gives the shape of x: does not hold: raises AttributeError"),
         (InPlace(), "the input is left as it was"),
     ],
 )
@@ -81,7 +84,7 @@ def swapped(step):
                 _embed=lambda z, xp: xp.concat([0 * z, z], axis=-1),
                 _restrict=lambda x, xp: x[..., 2:],
             ),
-            "within(outer): raises ValueError: the subspaces are not nested",
+            "within(outer): does not hold: raises ValueError: the subspaces are not nested",
         ),
     ],
 )
