@@ -11,13 +11,13 @@ import operator
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, compiling
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 
@@ -77,24 +77,32 @@ def checked(call: _T) -> _T:
 
 
 def _checking(function: Callable[..., Any]) -> Callable[..., Any]:
-    signature = inspect.signature(function)
-    kinds: dict[str, Any] = {}
-
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not kinds:  # at the first call: an annotation may name what is defined later
-            kinds.update(_kinds(function, signature))
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return function(*args, **kwargs)  # Python's own sentence
-        for name, value in given.items():
-            kind = kinds[name]
-            if kind is not Any and value is not signature.parameters[name].default:
-                check(name, value, kind)
+        if not compiling():  # it cannot follow the checks
+            _check_arguments(function, args, kwargs)
         return function(*args, **kwargs)
 
     return call
+
+
+def _check_arguments(function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    signature, kinds = _expected(function)
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return  # the call itself raises, in Python's own sentence
+    for name, value in given.items():
+        kind = kinds[name]
+        if kind is not Any and value is not signature.parameters[name].default:
+            check(name, value, kind)
+
+
+@cache
+def _expected(function: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
+    """At the first call: an annotation may name what is defined later."""
+    signature = inspect.signature(function)
+    return signature, _kinds(function, signature)
 
 
 def _kinds(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
@@ -123,7 +131,7 @@ def _is(value: Any, kind: Any) -> bool:
         return value is None
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return any(_is(value, one) for one in arguments)
+        return any(_is(value, one) for one in reversed(arguments))  # an array before a number: none is made of it
     if kind is int:
         return _is_whole(value)
     if kind is float:
@@ -182,7 +190,7 @@ def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
         return len(list(value)) == len(arguments) and all(map(_is, value, arguments))
     entries: Any = value
     if array_api_compat.is_array_api_obj(entries) and entries.dtype != object:
-        entries = entries[:1]  # which stands for all
+        entries = [entries[0]] if entries.shape[0] else []  # which stands for all
     return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in entries)
 
 

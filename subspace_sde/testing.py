@@ -73,7 +73,7 @@ def check_subspace(
         law.equal("restrict is linear", subspace.restrict(2 * x - 3 * y), 2 * down - 3 * subspace.restrict(y))
         law.equal("embed is linear", subspace.embed(2 * z - 3 * w), 2 * up - 3 * subspace.embed(w))
         if batch and 0 not in batch:
-            first = (0,) * len(batch)
+            first = (*(0,) * len(batch), ...)
             law.equal("restrict treats the elements of a batch alike", subspace.restrict(x[first]), down[first])
             law.equal("embed treats the elements of a batch alike", subspace.embed(z[first]), up[first])
         if subspace.dim * subspace.ambient_dim <= 10**6:

@@ -10,7 +10,8 @@ import sympy
 import torch
 
 from subspace_sde import arrays, backend
-from subspace_sde.arrays import batches, is_floating, namespace, on_host, over
+from subspace_sde.arrays import batches, is_floating, namespace, over
+from subspace_sde.backend import on_host
 
 
 def test_namespace_is_that_of_the_library(like, xp):

@@ -1,0 +1,378 @@
+"""One registry of what the package does with arrays: every library runs it, eagerly, compiled and differentiated.
+
+A case is a function of a `Kind` and one array x. Random numbers are those of `numbers`, whatever the library
+(`same_noise`), so that float64 numpy is the reference of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import array_api_compat
+import numpy as np
+
+from subspace_sde import (
+    EDM,
+    VE,
+    VP,
+    Basis,
+    Downsampling,
+    Identity,
+    LowPass,
+    NestedSubspaces,
+    PatchBasis,
+    RectifiedFlow,
+    SubspaceSDE,
+    SubVP,
+    Wavelet,
+    orthogonal_fisher_divergence,
+    sample,
+)
+from subspace_sde import scores as adapters
+from subspace_sde.arrays import over, sqrt
+from subspace_sde.backend import backend_of
+from subspace_sde.likelihood import Exact, FullScore, decode, encode, interpolate, latent_parts, log_likelihood
+from subspace_sde.losses import denoising_score_matching, edm, likelihood
+from subspace_sde.measurements import Blur, Dense, FourierMask, Mask, Mixing, Pooling
+from subspace_sde.oracles import DCTGaussian, Empirical, Gaussian, LowRankGaussian, Mixture
+from subspace_sde.posterior import DPS, Observation, PiGDM, Replacement, sample_posterior
+from subspace_sde.sampling import Start
+from subspace_sde.sdes import IsotropicSDE
+from subspace_sde.solvers import (
+    DDIM,
+    Ancestral,
+    DormandPrince,
+    DPMSolver,
+    EulerMaruyama,
+    Heun,
+    Langevin,
+    PredictorCorrector,
+    ReverseDiffusion,
+)
+from subspace_sde.statistics import Covariance, PatchCovariance, PowerSpectrum, rmsd
+from subspace_sde.subspaces import Separable
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+class Kind:
+    """Arrays like `like`."""
+
+    def __init__(self, like: Any) -> None:
+        self.like, self.backend = like, backend_of(like)
+        self.xp = array_api_compat.array_namespace(like)
+        self.eps = float(self.xp.finfo(like.dtype).eps)
+
+    def __call__(self, values: Any) -> Any:
+        return self.backend.from_numpy(np.asarray(values, dtype=np.float64), self.like)
+
+    def host(self, x: Any) -> np.ndarray[Any, Any]:
+        return self.backend.to_numpy(x).astype(np.float64)
+
+    def inner(self, a: Any, b: Any) -> Any:
+        return self.xp.sum(a * b)
+
+
+def same_noise(monkeypatch: Any, like: Any) -> None:
+    """The backend of `like` draws the numbers of numpy's float64, whatever its own would be."""
+    backend = backend_of(like)
+    monkeypatch.setattr(backend, "generator", lambda seed, like: np.random.default_rng(seed))
+    monkeypatch.setattr(backend, "is_generator", lambda rng: isinstance(rng, np.random.Generator))
+
+    def normals(generators: Any, shape: Any, like: Any) -> Any:
+        return backend.from_numpy(np.stack([g.standard_normal(shape) for g in generators]), like)
+
+    monkeypatch.setattr(backend, "normals", normals)
+    monkeypatch.setattr(backend, "normal", lambda g, shape, like: backend.from_numpy(g.standard_normal(shape), like))
+    monkeypatch.setattr(backend, "on_host", lambda x: True)  # streams drawn one step at a time
+
+
+class Case(NamedTuple):
+    group: str
+    name: str
+    run: Callable[[Kind, Any], Any]
+    x: np.ndarray[Any, Any]
+    modes: tuple[str, ...]
+    """Of "jit" and "grad", beside eager."""
+
+
+CASES: list[Case] = []
+
+
+def add(
+    group: str, name: str, run: Callable[[Kind, Any], Any], x: np.ndarray[Any, Any], modes: str = "jit grad"
+) -> None:
+    CASES.append(Case(group, name, run, x, tuple(modes.split())))
+
+
+# -- subspaces --------------------------------------------------------------------------------------------------------
+
+SHAPE = (2, 4, 6)
+halves = np.linalg.qr(numbers(8, 3))[0]
+SUBSPACES = {
+    "Identity": Identity(SHAPE),
+    "Downsampling": Downsampling(SHAPE, (1, 3)),
+    "LowPass": LowPass(SHAPE, (3, 5)),
+    "Wavelet": Wavelet(SHAPE, "db2"),
+    "PatchBasis": PatchBasis(SHAPE, 2, halves),
+    "Basis": Basis(np.linalg.qr(numbers(48, 5))[0], SHAPE),
+    "Separable": Separable(SHAPE, {-3: np.linalg.qr(numbers(2, 1))[0]}),
+    "Composition": Downsampling(SHAPE, 2) @ LowPass((2, 2, 3), 2),
+    "Relative": Downsampling(SHAPE, 2).within(Wavelet(SHAPE, "haar", 1)),
+}
+for name, subspace in SUBSPACES.items():
+    for method in ("restrict", "embed", "project", "reject"):
+        shape = subspace.shape if method == "embed" else subspace.ambient_shape
+        # a batch of two axes; the empty one and none are laws of their own
+        add(
+            "subspaces",
+            f"{name}.{method}",
+            lambda kind, x, u=subspace, m=method: getattr(u, m)(x),
+            numbers(3, 1, *shape),
+        )
+
+# -- SDEs -------------------------------------------------------------------------------------------------------------
+
+
+class Bisected(IsotropicSDE):
+    """A flow whose log-SNR is inverted by bisection."""
+
+    def __init__(self) -> None:
+        super().__init__(0.01, 0.99)
+
+    def alpha(self, t: Any) -> Any:
+        return 1 - t
+
+    def sigma(self, t: Any) -> Any:
+        return 1.0 * t
+
+    def f(self, t: Any) -> Any:
+        return -1 / (1 - t)
+
+    def g(self, t: Any) -> Any:
+        return sqrt(2 * t / (1 - t))
+
+
+SDES = {"VE": VE(), "VP": VP(), "SubVP": SubVP(), "EDM": EDM(), "RectifiedFlow": RectifiedFlow(), "Bisected": Bisected()}
+for name, sde in SDES.items():
+    inside = np.linspace(sde.t_min, sde.T, 8)[1:-1].reshape(2, 3)
+    for curve in ("alpha", "sigma", "f", "g", "log_snr"):
+        add("SDEs", f"{name}.{curve}", lambda kind, t, s=sde, c=curve: getattr(s, c)(t), inside)
+    add("SDEs", f"{name}.time_at_log_snr", lambda kind, v, s=sde: s.time_at_log_snr(v), np.vectorize(sde.log_snr)(inside))
+
+# -- the process ------------------------------------------------------------------------------------------------------
+
+
+def process(sde: IsotropicSDE | None = None, mean: bool = False) -> SubspaceSDE:
+    sde = VE(0.01, 10.0) if sde is None else sde
+    nested = NestedSubspaces([Downsampling((2, 4, 4), 2), LowPass((2, 2, 2), 1)])
+    times = [sde.t_min + share * (sde.T - sde.t_min) for share in (0.4, 0.7)]
+    return SubspaceSDE(sde, nested, times, [0.5, 0.7], np.linspace(-1, 1, 32).reshape(2, 4, 4) if mean else None)
+
+
+def normal_scores(p: SubspaceSDE) -> list[Any]:
+    """Of N(0, I) on every level, bent a little, so that they are not linear."""
+    xp = array_api_compat.array_namespace
+
+    def of(n: int) -> Any:
+        return lambda x, t: (0.1 * xp(x).sin(x) - x) / over(p.sde.alpha(t) ** 2 + p.sde.sigma(t) ** 2, x, n)
+
+    return [of(len(u.shape)) for u in p.subspaces]
+
+
+WHOLE = numbers(4, 2, 4, 4)
+MIXED = [0.9, 0.2, 0.5, 0.8]
+for mean in (False, True):
+    p, about = process(mean=mean), " about a mean" if mean else ""
+    for t in (0.2, 0.9):
+        add("process", f"perturb to {t}{about}", lambda kind, x, p=p, t=t: p.perturb(x, t, 1), WHOLE)
+        add("full score", f"at {t}{about}", lambda kind, x, p=p, t=t: p.full_score(normal_scores(p))(x, t), WHOLE)
+    add("process", f"perturb to several{about}", lambda kind, x, p=p: p.perturb(x, kind(MIXED), 1), WHOLE)
+    add("process", f"path{about}", lambda kind, x, p=p: p.path(x, [0.1, 0.5, 0.9], 2), WHOLE)
+    add("process", f"inject{about}", lambda kind, z, p=p: p.inject(z, 2, 1), numbers(3, *p.shape(2)))
+    add(
+        "full score",
+        f"at several times{about}",
+        lambda kind, x, p=p: p.full_score(normal_scores(p))(x, kind(MIXED)),
+        WHOLE,
+    )
+    add(
+        "full score",
+        f"of a level{about}",
+        lambda kind, x, p=p: p.full_score(normal_scores(p), level=1)(x, kind([0.45, 0.5, 0.55, 0.6])),
+        WHOLE,
+    )
+P = process()
+add("full score", "by its times", lambda kind, t: P.full_score(normal_scores(P))(kind(WHOLE), t), np.asarray(MIXED))
+add("full score", "of a level by its time", lambda kind, t: P.full_score(normal_scores(P), level=1)(kind(WHOLE), t), np.asarray(0.5))
+add("process", "complement_variance", lambda kind, t: P.complement_variance(2, t), np.asarray(MIXED))
+add("process", "drift", lambda kind, x: process(VP()).drift(x, kind(MIXED)), WHOLE)
+add("process", "diffusion", lambda kind, x: P.diffusion(x, kind(MIXED)), WHOLE)
+add("process", "level", lambda kind, t: kind.xp.astype(P.level(t), t.dtype), np.asarray(MIXED), "jit")
+
+# -- losses, scores ---------------------------------------------------------------------------------------------------
+
+for name, weighting in {"sigma_squared": None, "likelihood": likelihood, "edm": edm(0.5)}.items():
+    more = () if weighting is None else (weighting,)
+    add(
+        "losses",
+        name,
+        lambda kind, x0, more=more: denoising_score_matching(
+            lambda x, t: -0.5 * x, x0, kind([0.1, 0.4, 0.6, 0.9]), VP(), 3, *more
+        ),
+        WHOLE,
+    )
+add("losses", "by t", lambda kind, t: denoising_score_matching(lambda x, t: -0.5 * x, kind(WHOLE), t, VP(), 3), np.asarray(MIXED))
+
+half = lambda x, t: 0.5 * x  # noqa: E731
+ADAPTED = {
+    **{n: lambda n=n: getattr(adapters, n)(half, VP()) for n in adapters.__all__ if n.startswith("from_")},
+    "denoiser": lambda: adapters.denoiser(half, VP()),
+    "probability_flow": lambda: adapters.probability_flow(half, VP()),
+    "precondition": lambda: adapters.precondition(half, VP(), 0.5, 0.1),
+    "change_process": lambda: adapters.change_process(half, VP(), VE(0.02, 3.0), 2.0, 0.5),
+    "at_level": lambda: adapters.at_level(half, VE(), LowPass((2, 6, 6), 4)),
+}
+for name, make in ADAPTED.items():
+    add("scores", name, lambda kind, x, make=make: make()(x, kind([0.3, 0.4, 0.5, 0.6])), WHOLE)
+    add("scores", f"{name} by t", lambda kind, t, make=make: make()(kind(WHOLE), t), np.asarray(0.4))
+
+
+def labelled(x: Any, t: Any, c: Any) -> Any:
+    return array_api_compat.array_namespace(x).reshape(c, (-1, *(1,) * (x.ndim - 1))) - x
+
+
+guided = adapters.guided(labelled, 2.0, 0)
+add("scores", "guided", lambda kind, x: guided(x, 0.5, kind([1, 2, 3, 4])), WHOLE)
+
+# -- solvers and sampling ---------------------------------------------------------------------------------------------
+
+STEPS = {
+    "EulerMaruyama": EulerMaruyama(),
+    "Heun": Heun(),
+    "DDIM": DDIM(),
+    "DDIM with noise": DDIM(0.5),
+    "Ancestral": Ancestral(),
+    "ReverseDiffusion": ReverseDiffusion(),
+    "PredictorCorrector": PredictorCorrector(),
+}
+for name, solver in STEPS.items():
+    for which, sde in {"VE": VE(0.01, 10.0), "VP": VP()}.items():
+        score = normal_scores(process(sde))[0]
+        draw = lambda kind: lambda: kind(numbers(4, 2, 4, 4, seed=1))  # noqa: E731
+        add(
+            "a solver's step",
+            f"{name} on {which}",
+            lambda kind, x, s=solver, f=score, sde=sde: s.step(x, 0.6, 0.5, f, sde, draw(kind)),
+            WHOLE,
+        )
+        add(
+            "a solver's step",
+            f"{name} on {which}, by its time",
+            lambda kind, t, s=solver, f=score, sde=sde: s.step(kind(WHOLE), t, 0.9 * t, f, sde, draw(kind)),
+            np.asarray(0.6),
+        )
+SAMPLED = {**STEPS, "Heun with churn": Heun(churn=0.2), "DPMSolver": DPMSolver(2), "DPMSolver(3)": DPMSolver(3, eta=1.0)}
+
+
+def drawn(kind: Kind, c: Any, solver: Any = None, p: SubspaceSDE = P, **options: Any) -> Any:
+    """Samples as a function of a parameter of the scores."""
+    scores = [lambda x, t, *_, s=s: over(c, x, x.ndim) * s(x, t) for s in normal_scores(p)]
+    return sample(p, scores, 4, solver, steps=7, rng=1, like=kind.like, **options).x
+
+
+for name, solver in SAMPLED.items():
+    add("sampling", name, lambda kind, c, s=solver: drawn(kind, c, s), np.asarray(0.9))
+add("sampling", "from given noise", lambda kind, x: drawn(kind, 0.9, Heun(), noise=x, denoise=True), 10 * WHOLE)
+add("sampling", "in chunks", lambda kind, c: drawn(kind, c, p=process(VP(), mean=True), chunk=3), np.asarray(0.9))
+add("sampling", "with Langevin steps", lambda kind, c: drawn(kind, c, langevin=Langevin(2)), np.asarray(0.9))
+add("sampling", "with labels", lambda kind, c: drawn(kind, c, condition=kind([1, 2, 3, 4]), chunk=2), np.asarray(0.9))
+add("sampling", "from a start", lambda kind, x: drawn(kind, 0.9, start=Start(x, level=1)), numbers(4, 2, 2, 2))
+add("sampling", "DormandPrince", lambda kind, c: drawn(kind, c, DormandPrince(1e-3, 1e-3)), np.asarray(0.9), "")
+
+# -- data whose score is known ----------------------------------------------------------------------------------------
+
+_root = numbers(32, 32, seed=5) / 6
+NORMAL = Gaussian(np.linspace(-0.5, 0.5, 32).reshape(2, 4, 4), _root @ _root.T + 0.2 * np.eye(32))
+ORACLES = {
+    "Gaussian": NORMAL,
+    "DCTGaussian": DCTGaussian(np.zeros((2, 4, 4)), 1 / np.arange(1, 33).reshape(2, 4, 4)),
+    "LowRankGaussian": LowRankGaussian(np.zeros((2, 4, 4)), numbers(32, 3), 0.3),
+    "Mixture": Mixture([0.4, 0.6], [NORMAL, Gaussian(np.ones((2, 4, 4)), np.eye(32))]),
+    "Empirical": Empirical(numbers(9, 2, 4, 4, seed=3)),
+}
+for name, oracle in ORACLES.items():
+    add("oracles", f"{name}.score", lambda kind, x, o=oracle: o.score(VP())(x, 0.5), WHOLE)
+    add("oracles", f"{name}.score at times", lambda kind, x, o=oracle: o.score(VP())(x, kind(MIXED)), WHOLE)
+    add("oracles", f"{name}.log_density", lambda kind, x, o=oracle: o.log_density(x, kind(MIXED), VP()), WHOLE)
+    add("oracles", f"{name}.vjp", lambda kind, v, o=oracle: o.score(VP()).vjp(kind(WHOLE), 0.5, v), numbers(4, 2, 4, 4))
+    add("drawing from oracles", name, lambda kind, t, o=oracle: o.sample_at(t, VE(), 4, 1, kind.like), np.asarray(0.3), "")
+
+
+# -- what is read to the host -----------------------------------------------------------------------------------------
+
+
+def scores_of(p: SubspaceSDE) -> list[Any]:
+    return [NORMAL.restrict(u).score(p.sde) for u in p.subspaces]
+
+
+def divergence(kind: Kind, x: Any, **options: Any) -> Any:
+    subspaces = [Downsampling((2, 4, 4), 4)]
+    (curve,) = orthogonal_fisher_divergence(NORMAL.score(P.sde), x, P.sde, subspaces, [0.3, 0.8], rng=4, **options)
+    return np.asarray([curve.values, curve.stderr])
+
+
+DATA = numbers(20, 2, 4, 4, seed=9) + 3
+add("divergence", "about the origin", divergence, DATA, "")
+add("divergence", "about the mean", lambda kind, x: divergence(kind, x, center=True), DATA, "")
+add("divergence", "within another", lambda kind, x: divergence(kind, x, within=Downsampling((2, 4, 4), 2)), DATA, "")
+add("statistics", "Covariance", lambda kind, x: Covariance((2, 4, 4)).update(x).result(), DATA, "")
+add("statistics", "PatchCovariance", lambda kind, x: PatchCovariance((2, 4, 4), 2).update(x).result(), DATA, "")
+add("statistics", "PowerSpectrum", lambda kind, x: PowerSpectrum((2, 4, 4)).update(x).result(), DATA, "")
+add("statistics", "rmsd", lambda kind, x: np.asarray(rmsd(Downsampling((2, 4, 4), 2), x)), DATA, "")
+add("statistics", "fit", lambda kind, x: np.asarray(SubspaceSDE.fit(VE(), P.subspaces, [0.4, 0.7], x, True).complement_variances), DATA, "")
+
+
+def nats(kind: Kind, x: Any, **options: Any) -> Any:
+    return log_likelihood(P, scores_of(P), x, steps=7, rng=5, **options).nats
+
+
+add("likelihood", "staged", nats, WHOLE, "")
+add("likelihood", "of the full score", lambda kind, x: nats(kind, x, form=FullScore(), trace=Exact()), WHOLE, "")
+add("encoding", "encode", lambda kind, x: encode(P, scores_of(P), x, steps=7), WHOLE)
+add("encoding", "decode", lambda kind, z: decode(P, scores_of(P), z, DPMSolver(3), steps=7), WHOLE)
+add("encoding", "latent_parts", lambda kind, z: latent_parts(P, z)[1], WHOLE)
+add("encoding", "interpolate", lambda kind, z: interpolate(z, kind(numbers(4, 2, 4, 4, seed=2)), [0.0, 0.3, 1.0]), WHOLE)
+
+# -- measurements and posteriors --------------------------------------------------------------------------------------
+
+every_third = np.arange(16).reshape(4, 4) % 3
+MEASUREMENTS = {
+    "Mask": Mask(every_third > 0, (2, 4, 4)),
+    "FourierMask": FourierMask(every_third == 0, (2, 4, 4)),
+    "Blur": Blur((2, 4, 4), [0.25, 0.5, 0.25]),
+    "Pooling": Pooling((2, 4, 4), 2),
+    "Mixing": Mixing((2, 4, 4), [[0.3, 0.7]]),
+    "Dense": Dense(numbers(5, 32), (2, 4, 4)),
+}
+for name, a in MEASUREMENTS.items():
+    add("measurements", f"{name}.apply", lambda kind, x, a=a: a.apply(x), WHOLE)
+    add("measurements", f"{name}.adjoint", lambda kind, y, a=a: a.adjoint(y), numbers(3, *a.shape))
+
+
+def posterior(kind: Kind, y: Any, a: str, method: Any, noise: float = 0.5, **options: Any) -> Any:
+    observation = Observation(MEASUREMENTS[a], y, noise)
+    return sample_posterior(P, scores_of(P), observation, 3, method, steps=9, rng=3, **options).x
+
+
+BLOCKS, SEEN = (MEASUREMENTS[name].apply(WHOLE[0]) for name in ("Pooling", "Mask"))
+add("posteriors", "PiGDM", lambda kind, y: posterior(kind, y, "Pooling", PiGDM()), BLOCKS, "")
+add("posteriors", "PiGDM in full", lambda kind, y: posterior(kind, y, "Pooling", PiGDM(), full=True), BLOCKS, "")
+add("posteriors", "PiGDM, large", lambda kind, y: posterior(kind, y, "Mask", PiGDM(), largest=1), SEEN, "")
+add("posteriors", "DPS", lambda kind, y: posterior(kind, y, "Pooling", DPS(0.01), 1.0), BLOCKS, "")
+add("posteriors", "Replacement", lambda kind, y: posterior(kind, y, "Mask", Replacement(), 0.0), SEEN, "")
+
+GROUPS = list(dict.fromkeys(case.group for case in CASES))
