@@ -91,8 +91,8 @@ def no_array(x: Any) -> TypeError:
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
         return TypeError(f"expected an array (numpy, torch, ...), got {kind.__name__}")
     return TypeError(
-        f"expected an array (numpy, torch, ...), got {kind.__name__} of {kind.__module__.split('.')[0]}, a library that "
-        f"does not follow the array API standard: pass one of {what_is_installed()}"
+        f"expected an array (numpy, torch, ...), got {kind.__name__} of {kind.__module__.split('.')[0]}, a library "
+        f"that does not follow the array API standard: pass one of {what_is_installed()}"
     )
 
 

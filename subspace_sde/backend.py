@@ -11,7 +11,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from importlib.metadata import entry_points
 from math import prod
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -34,8 +33,10 @@ class Backend(Protocol):
     name: str
 
     def generator(self, seed: Any, like: Any) -> Any:
-        """A native generator on the device of `like`, started from the 64-bit `seed`; what `is_generator` knows is given
-        back, as a generator that goes on from draw to draw."""
+        """A native generator on the device of `like`, started from the 64-bit `seed`.
+
+        What `is_generator` knows is given back, as a generator that goes on from draw to draw.
+        """
 
     def is_generator(self, rng: Any) -> bool:
         """True if `rng` is a native generator of this library, or what the library has in its place."""
@@ -109,6 +110,8 @@ def _load(name: str) -> None:
 
 
 def _found(name: str) -> Backend:
+    from importlib.metadata import entry_points  # which reads mail headers, and takes its time to be imported
+
     found = entry_points(group="subspace_sde.backends")
     if name not in found.names:
         return GenericBackend(name)
@@ -117,8 +120,8 @@ def _found(name: str) -> Backend:
     missing = [member for member in required if not hasattr(backend, member)]
     if missing:
         raise TypeError(
-            f"the plug-in {found[name].value} for {name} arrays has no {', '.join(missing)}: what a backend supplies is "
-            "said by subspace_sde.backend.Backend, and what it need not write it may inherit from "
+            f"the plug-in {found[name].value} for {name} arrays has no {', '.join(missing)}: what a backend supplies "
+            "is said by subspace_sde.backend.Backend, and what it need not write it may inherit from "
             "subspace_sde.generic.GenericBackend"
         )
     return backend
@@ -160,7 +163,7 @@ def readable(x: Any) -> bool:
 
 
 def check_concrete(name: str, x: Any, instead: str) -> None:
-    """A ValueError where the values of the argument `name` are read, and cannot be, which ends with what to do instead."""
+    """A ValueError where the values of the argument `name` are needed and cannot be read; it ends with what to do."""
     if not backend_of(x).concrete(x):
         raise ValueError(
             f"`{name}` is read here, and within a transformation (jit, grad, vmap, torch.compile) its values are not "

@@ -172,7 +172,18 @@ def _is_number(value: Any) -> bool:
         return False
     try:
         float(value)
-    except (TypeError, ValueError, OverflowError):  # the last of an integer larger than any float
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # of an integer larger than any float; of a traced one
+        return False
+    return True
+
+
+def _has_value(value: Any) -> bool:
+    """False for one real number under jit, grad or vmap."""
+    if not array_api_compat.is_array_api_obj(value) or value.shape != () or "complex" in str(value.dtype):
+        return True
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):
         return False
     return True
 
@@ -236,7 +247,8 @@ def _got(value: Any) -> str:
     if isinstance(value, np.ma.MaskedArray):
         return "a masked array: fill what is missing, or leave those samples out"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
+        shown = f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
+        return shown if _has_value(value) else f"{shown}, whose value a transformation hides: pass a number of Python"
     if isinstance(value, (list, tuple, Mapping)) and value:
         entries = value.values() if isinstance(value, Mapping) else value
         kinds = sorted({type(entry).__name__ for entry in entries})

@@ -1,14 +1,20 @@
 """Every array the tests use: all libraries, devices and dtypes, named once.
 
-torch is imported here on purpose: where it is missing the run fails, it does not shrink.
+The libraries are imported here on purpose: where one is missing the run fails, it does not shrink. `like` is numpy and
+torch; a test or a file marked ``also_on(...)`` is run on what stands in `ALSO` too.
 """
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: small arrays, and several processes at a time
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 is what most is compared in
+# small arrays are compiled a thousand times, and seldom computed with
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub, and none waits for one that does not answer
 
 import array_api_compat
+import array_api_strict
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -28,6 +34,21 @@ LIKES = {
         for d in ("float32", "float64")
     },
 }
+READ_ONLY = np.zeros(())
+READ_ONLY.setflags(write=False)
+ALSO = {
+    "strict": array_api_strict.zeros((), dtype=array_api_strict.float64),
+    "read-only": READ_ONLY,
+    "jax": jnp.zeros((), dtype="float64"),
+    "jax-float32": jnp.zeros((), dtype="float32"),
+}
+
+
+def pytest_generate_tests(metafunc):
+    if "like" in metafunc.fixturenames:
+        also = metafunc.definition.get_closest_marker("also_on")
+        # of the session, because a test that hypothesis repeats may not ask for a new one each time
+        metafunc.parametrize("like", [*LIKES, *(also.args if also else ())], indirect=True, scope="session")
 
 
 def pytest_make_parametrize_id(val, argname):
@@ -40,11 +61,10 @@ def pytest_make_parametrize_id(val, argname):
     return shown if len(shown) <= 40 and " at 0x" not in shown else type(val).__name__
 
 
-# of the session, because a test that hypothesis repeats may not ask for a new one each time
-@pytest.fixture(scope="session", params=list(LIKES))
+@pytest.fixture(scope="session")
 def like(request):
     """An array of no axes, whose library, device and dtype the test uses."""
-    return LIKES[request.param]
+    return {**LIKES, **ALSO}[request.param]
 
 
 @pytest.fixture(scope="session", params=[name for name in LIKES if name.startswith("torch")])
@@ -67,8 +87,15 @@ def eps(like, xp):
 
 @pytest.fixture(scope="session")
 def array(like):
-    """``array(values)``: numbers as an array of the kind of `like`."""
-    return lambda values: backend_of(like).from_numpy(np.asarray(values, dtype=np.float64), like)
+    """``array(values)``: numbers as an array of the kind of `like`, read-only where that is."""
+
+    def array(values):
+        found = backend_of(like).from_numpy(np.asarray(values, dtype=np.float64), like)
+        if like is READ_ONLY:
+            found.setflags(write=False)
+        return found
+
+    return array
 
 
 @pytest.fixture(scope="session")

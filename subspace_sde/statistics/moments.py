@@ -7,6 +7,7 @@ every sum is taken in float64, so that neither float32 data, nor many samples, n
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
@@ -18,7 +19,7 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import batches, device, is_floating, namespace, part, sizes
-from ..backend import backend_of, check_concrete, host, on_host
+from ..backend import backend_of, check_concrete, host, library, on_host
 from ..border import checked
 from ..oracles import DCTGaussian, Gaussian, dct_basis
 from ..subspaces.patches import Tiling
@@ -344,7 +345,13 @@ class PowerSpectrum(Moments):
 
 def as_float64(x: Any, xp: Any) -> Any:
     """`x` in float64, except on devices that know none: Apple's GPUs, and JAX unless jax_enable_x64 is set."""
-    return xp.astype(x, xp.float64, copy=False) if _has_float64(x) else x
+    if _has_float64(x):
+        return xp.astype(x, xp.float64, copy=False)
+    warnings.warn(
+        f"{library(x)} has no float64 here, so that squares are summed in {x.dtype}: for JAX set jax_enable_x64",
+        stacklevel=3,
+    )
+    return x
 
 
 def _has_float64(x: Any) -> bool:

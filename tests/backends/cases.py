@@ -1,13 +1,12 @@
 """One registry of what the package does with arrays: every library runs it, eagerly, compiled and differentiated.
 
-A case is a function of a `Kind` and one array x. Random numbers are those of `numbers`, whatever the library
-(`same_noise`), so that float64 numpy is the reference of all.
+A case is a function of a `Kind` and one array x. Random numbers are numpy's, whatever the library (`same_noise`), so
+that float64 numpy is the reference of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -31,7 +30,6 @@ from subspace_sde import (
 )
 from subspace_sde import scores as adapters
 from subspace_sde.arrays import over, sqrt
-from subspace_sde.backend import backend_of
 from subspace_sde.likelihood import Exact, FullScore, decode, encode, interpolate, latent_parts, log_likelihood
 from subspace_sde.losses import denoising_score_matching, edm, likelihood
 from subspace_sde.measurements import Blur, Dense, FourierMask, Mask, Mixing, Pooling
@@ -52,61 +50,7 @@ from subspace_sde.solvers import (
 )
 from subspace_sde.statistics import Covariance, PatchCovariance, PowerSpectrum, rmsd
 from subspace_sde.subspaces import Separable
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-class Kind:
-    """Arrays like `like`."""
-
-    def __init__(self, like: Any) -> None:
-        self.like, self.backend = like, backend_of(like)
-        self.xp = array_api_compat.array_namespace(like)
-        self.eps = float(self.xp.finfo(like.dtype).eps)
-
-    def __call__(self, values: Any) -> Any:
-        return self.backend.from_numpy(np.asarray(values, dtype=np.float64), self.like)
-
-    def host(self, x: Any) -> np.ndarray[Any, Any]:
-        return self.backend.to_numpy(x).astype(np.float64)
-
-    def inner(self, a: Any, b: Any) -> Any:
-        return self.xp.sum(a * b)
-
-
-def same_noise(monkeypatch: Any, like: Any) -> None:
-    """The backend of `like` draws the numbers of numpy's float64, whatever its own would be."""
-    backend = backend_of(like)
-    monkeypatch.setattr(backend, "generator", lambda seed, like: np.random.default_rng(seed))
-    monkeypatch.setattr(backend, "is_generator", lambda rng: isinstance(rng, np.random.Generator))
-
-    def normals(generators: Any, shape: Any, like: Any) -> Any:
-        return backend.from_numpy(np.stack([g.standard_normal(shape) for g in generators]), like)
-
-    monkeypatch.setattr(backend, "normals", normals)
-    monkeypatch.setattr(backend, "normal", lambda g, shape, like: backend.from_numpy(g.standard_normal(shape), like))
-    monkeypatch.setattr(backend, "on_host", lambda x: True)  # streams drawn one step at a time
-
-
-class Case(NamedTuple):
-    group: str
-    name: str
-    run: Callable[[Kind, Any], Any]
-    x: np.ndarray[Any, Any]
-    modes: tuple[str, ...]
-    """Of "jit" and "grad", beside eager."""
-
-
-CASES: list[Case] = []
-
-
-def add(
-    group: str, name: str, run: Callable[[Kind, Any], Any], x: np.ndarray[Any, Any], modes: str = "jit grad"
-) -> None:
-    CASES.append(Case(group, name, run, x, tuple(modes.split())))
-
+from tests.backends.registry import CASES, Kind, add, numbers
 
 # -- subspaces --------------------------------------------------------------------------------------------------------
 
@@ -126,7 +70,6 @@ SUBSPACES = {
 for name, subspace in SUBSPACES.items():
     for method in ("restrict", "embed", "project", "reject"):
         shape = subspace.shape if method == "embed" else subspace.ambient_shape
-        # a batch of two axes; the empty one and none are laws of their own
         add(
             "subspaces",
             f"{name}.{method}",
@@ -156,12 +99,24 @@ class Bisected(IsotropicSDE):
         return sqrt(2 * t / (1 - t))
 
 
-SDES = {"VE": VE(), "VP": VP(), "SubVP": SubVP(), "EDM": EDM(), "RectifiedFlow": RectifiedFlow(), "Bisected": Bisected()}
+SDES = {
+    "VE": VE(),
+    "VP": VP(),
+    "SubVP": SubVP(),
+    "EDM": EDM(),
+    "RectifiedFlow": RectifiedFlow(),
+    "Bisected": Bisected(),
+}
 for name, sde in SDES.items():
     inside = np.linspace(sde.t_min, sde.T, 8)[1:-1].reshape(2, 3)
     for curve in ("alpha", "sigma", "f", "g", "log_snr"):
         add("SDEs", f"{name}.{curve}", lambda kind, t, s=sde, c=curve: getattr(s, c)(t), inside)
-    add("SDEs", f"{name}.time_at_log_snr", lambda kind, v, s=sde: s.time_at_log_snr(v), np.vectorize(sde.log_snr)(inside))
+    add(
+        "SDEs",
+        f"{name}.time_at_log_snr",
+        lambda kind, v, s=sde: s.time_at_log_snr(v),
+        np.vectorize(sde.log_snr)(inside),
+    )
 
 # -- the process ------------------------------------------------------------------------------------------------------
 
@@ -188,11 +143,11 @@ MIXED = [0.9, 0.2, 0.5, 0.8]
 for mean in (False, True):
     p, about = process(mean=mean), " about a mean" if mean else ""
     for t in (0.2, 0.9):
-        add("process", f"perturb to {t}{about}", lambda kind, x, p=p, t=t: p.perturb(x, t, 1), WHOLE)
+        add("process", f"perturb to {t}{about}", lambda kind, x, p=p, t=t: p.perturb(x, t, kind.rng(1)), WHOLE)
         add("full score", f"at {t}{about}", lambda kind, x, p=p, t=t: p.full_score(normal_scores(p))(x, t), WHOLE)
-    add("process", f"perturb to several{about}", lambda kind, x, p=p: p.perturb(x, kind(MIXED), 1), WHOLE)
-    add("process", f"path{about}", lambda kind, x, p=p: p.path(x, [0.1, 0.5, 0.9], 2), WHOLE)
-    add("process", f"inject{about}", lambda kind, z, p=p: p.inject(z, 2, 1), numbers(3, *p.shape(2)))
+    add("process", f"perturb to several{about}", lambda kind, x, p=p: p.perturb(x, kind(MIXED), kind.rng(1)), WHOLE)
+    add("process", f"path{about}", lambda kind, x, p=p: p.path(x, [0.1, 0.5, 0.9], kind.rng(2)), WHOLE)
+    add("process", f"inject{about}", lambda kind, z, p=p: p.inject(z, 2, kind.rng(1)), numbers(3, *p.shape(2)))
     add(
         "full score",
         f"at several times{about}",
@@ -205,13 +160,18 @@ for mean in (False, True):
         lambda kind, x, p=p: p.full_score(normal_scores(p), level=1)(x, kind([0.45, 0.5, 0.55, 0.6])),
         WHOLE,
     )
-P = process()
+P, VARIANCE_PRESERVING = process(), process(VP(), mean=True)
 add("full score", "by its times", lambda kind, t: P.full_score(normal_scores(P))(kind(WHOLE), t), np.asarray(MIXED))
-add("full score", "of a level by its time", lambda kind, t: P.full_score(normal_scores(P), level=1)(kind(WHOLE), t), np.asarray(0.5))
+add(
+    "full score",
+    "of a level by its time",
+    lambda kind, t: P.full_score(normal_scores(P), level=1)(kind(WHOLE), t),
+    np.asarray(0.5),
+)
 add("process", "complement_variance", lambda kind, t: P.complement_variance(2, t), np.asarray(MIXED))
-add("process", "drift", lambda kind, x: process(VP()).drift(x, kind(MIXED)), WHOLE)
+add("process", "drift", lambda kind, x: VARIANCE_PRESERVING.drift(x, kind(MIXED)), WHOLE)
 add("process", "diffusion", lambda kind, x: P.diffusion(x, kind(MIXED)), WHOLE)
-add("process", "level", lambda kind, t: kind.xp.astype(P.level(t), t.dtype), np.asarray(MIXED), "jit")
+add("process", "level", lambda kind, t: kind.xp.astype(P.level(t), t.dtype), np.asarray(MIXED), smooth=False)
 
 # -- losses, scores ---------------------------------------------------------------------------------------------------
 
@@ -221,24 +181,29 @@ for name, weighting in {"sigma_squared": None, "likelihood": likelihood, "edm": 
         "losses",
         name,
         lambda kind, x0, more=more: denoising_score_matching(
-            lambda x, t: -0.5 * x, x0, kind([0.1, 0.4, 0.6, 0.9]), VP(), 3, *more
+            lambda x, t: -0.5 * x, x0, kind([0.1, 0.4, 0.6, 0.9]), VP(), kind.rng(3), *more
         ),
         WHOLE,
     )
-add("losses", "by t", lambda kind, t: denoising_score_matching(lambda x, t: -0.5 * x, kind(WHOLE), t, VP(), 3), np.asarray(MIXED))
+add(
+    "losses",
+    "by t",
+    lambda kind, t: denoising_score_matching(lambda x, t: -0.5 * x, kind(WHOLE), t, VP(), kind.rng(3)),
+    np.asarray(MIXED),
+)
 
 half = lambda x, t: 0.5 * x  # noqa: E731
 ADAPTED = {
-    **{n: lambda n=n: getattr(adapters, n)(half, VP()) for n in adapters.__all__ if n.startswith("from_")},
-    "denoiser": lambda: adapters.denoiser(half, VP()),
-    "probability_flow": lambda: adapters.probability_flow(half, VP()),
-    "precondition": lambda: adapters.precondition(half, VP(), 0.5, 0.1),
-    "change_process": lambda: adapters.change_process(half, VP(), VE(0.02, 3.0), 2.0, 0.5),
-    "at_level": lambda: adapters.at_level(half, VE(), LowPass((2, 6, 6), 4)),
+    **{name: getattr(adapters, name)(half, VP()) for name in adapters.__all__ if name.startswith("from_")},
+    "denoiser": adapters.denoiser(half, VP()),
+    "probability_flow": adapters.probability_flow(half, VP()),
+    "precondition": adapters.precondition(half, VP(), 0.5, 0.1),
+    "change_process": adapters.change_process(half, VP(), VE(0.02, 3.0), 2.0, 0.5),
+    "at_level": adapters.at_level(half, VE(), LowPass((2, 6, 6), 4)),
 }
-for name, make in ADAPTED.items():
-    add("scores", name, lambda kind, x, make=make: make()(x, kind([0.3, 0.4, 0.5, 0.6])), WHOLE)
-    add("scores", f"{name} by t", lambda kind, t, make=make: make()(kind(WHOLE), t), np.asarray(0.4))
+for name, adapted in ADAPTED.items():
+    add("scores", name, lambda kind, x, f=adapted: f(x, kind([0.3, 0.4, 0.5, 0.6])), WHOLE)
+    add("scores", f"{name} by t", lambda kind, t, f=adapted: f(kind(WHOLE), t), np.asarray(0.4))
 
 
 def labelled(x: Any, t: Any, c: Any) -> Any:
@@ -259,10 +224,15 @@ STEPS = {
     "ReverseDiffusion": ReverseDiffusion(),
     "PredictorCorrector": PredictorCorrector(),
 }
+
+
+def draw(kind: Kind) -> Any:
+    return lambda: kind(numbers(4, 2, 4, 4, seed=1))
+
+
 for name, solver in STEPS.items():
     for which, sde in {"VE": VE(0.01, 10.0), "VP": VP()}.items():
         score = normal_scores(process(sde))[0]
-        draw = lambda kind: lambda: kind(numbers(4, 2, 4, 4, seed=1))  # noqa: E731
         add(
             "a solver's step",
             f"{name} on {which}",
@@ -275,23 +245,27 @@ for name, solver in STEPS.items():
             lambda kind, t, s=solver, f=score, sde=sde: s.step(kind(WHOLE), t, 0.9 * t, f, sde, draw(kind)),
             np.asarray(0.6),
         )
-SAMPLED = {**STEPS, "Heun with churn": Heun(churn=0.2), "DPMSolver": DPMSolver(2), "DPMSolver(3)": DPMSolver(3, eta=1.0)}
+SAMPLED = {
+    **STEPS,
+    "Heun with churn": Heun(churn=0.2),
+    "DPMSolver": DPMSolver(2),
+    "DPMSolver(3)": DPMSolver(3, eta=1.0),
+}
 
 
 def drawn(kind: Kind, c: Any, solver: Any = None, p: SubspaceSDE = P, **options: Any) -> Any:
     """Samples as a function of a parameter of the scores."""
     scores = [lambda x, t, *_, s=s: over(c, x, x.ndim) * s(x, t) for s in normal_scores(p)]
-    return sample(p, scores, 4, solver, steps=7, rng=1, like=kind.like, **options).x
+    return sample(p, scores, 4, solver, steps=7, rng=kind.rng(1), like=kind.like, **options).x
 
 
 for name, solver in SAMPLED.items():
     add("sampling", name, lambda kind, c, s=solver: drawn(kind, c, s), np.asarray(0.9))
 add("sampling", "from given noise", lambda kind, x: drawn(kind, 0.9, Heun(), noise=x, denoise=True), 10 * WHOLE)
-add("sampling", "in chunks", lambda kind, c: drawn(kind, c, p=process(VP(), mean=True), chunk=3), np.asarray(0.9))
+add("sampling", "in chunks", lambda kind, c: drawn(kind, c, p=VARIANCE_PRESERVING, chunk=3), np.asarray(0.9))
 add("sampling", "with Langevin steps", lambda kind, c: drawn(kind, c, langevin=Langevin(2)), np.asarray(0.9))
 add("sampling", "with labels", lambda kind, c: drawn(kind, c, condition=kind([1, 2, 3, 4]), chunk=2), np.asarray(0.9))
 add("sampling", "from a start", lambda kind, x: drawn(kind, 0.9, start=Start(x, level=1)), numbers(4, 2, 2, 2))
-add("sampling", "DormandPrince", lambda kind, c: drawn(kind, c, DormandPrince(1e-3, 1e-3)), np.asarray(0.9), "")
 
 # -- data whose score is known ----------------------------------------------------------------------------------------
 
@@ -305,11 +279,18 @@ ORACLES = {
     "Empirical": Empirical(numbers(9, 2, 4, 4, seed=3)),
 }
 for name, oracle in ORACLES.items():
-    add("oracles", f"{name}.score", lambda kind, x, o=oracle: o.score(VP())(x, 0.5), WHOLE)
-    add("oracles", f"{name}.score at times", lambda kind, x, o=oracle: o.score(VP())(x, kind(MIXED)), WHOLE)
-    add("oracles", f"{name}.log_density", lambda kind, x, o=oracle: o.log_density(x, kind(MIXED), VP()), WHOLE)
-    add("oracles", f"{name}.vjp", lambda kind, v, o=oracle: o.score(VP()).vjp(kind(WHOLE), 0.5, v), numbers(4, 2, 4, 4))
-    add("drawing from oracles", name, lambda kind, t, o=oracle: o.sample_at(t, VE(), 4, 1, kind.like), np.asarray(0.3), "")
+    group = "a Gaussian of low rank" if name == "LowRankGaussian" else "oracles"
+    add(group, f"{name}.score", lambda kind, x, o=oracle: o.score(VP())(x, 0.5), WHOLE)
+    add(group, f"{name}.score at times", lambda kind, x, o=oracle: o.score(VP())(x, kind(MIXED)), WHOLE)
+    add(group, f"{name}.log_density", lambda kind, x, o=oracle: o.log_density(x, kind(MIXED), VP()), WHOLE)
+    add(group, f"{name}.vjp", lambda kind, v, o=oracle: o.score(VP()).vjp(kind(WHOLE), 0.5, v), numbers(4, 2, 4, 4))
+    add(
+        "drawing from oracles",
+        name,
+        lambda kind, t, o=oracle: o.sample_at(t, VE(), 4, 1, kind.like),
+        np.asarray(0.3),
+        traced=False,
+    )
 
 
 # -- what is read to the host -----------------------------------------------------------------------------------------
@@ -326,26 +307,61 @@ def divergence(kind: Kind, x: Any, **options: Any) -> Any:
 
 
 DATA = numbers(20, 2, 4, 4, seed=9) + 3
-add("divergence", "about the origin", divergence, DATA, "")
-add("divergence", "about the mean", lambda kind, x: divergence(kind, x, center=True), DATA, "")
-add("divergence", "within another", lambda kind, x: divergence(kind, x, within=Downsampling((2, 4, 4), 2)), DATA, "")
-add("statistics", "Covariance", lambda kind, x: Covariance((2, 4, 4)).update(x).result(), DATA, "")
-add("statistics", "PatchCovariance", lambda kind, x: PatchCovariance((2, 4, 4), 2).update(x).result(), DATA, "")
-add("statistics", "PowerSpectrum", lambda kind, x: PowerSpectrum((2, 4, 4)).update(x).result(), DATA, "")
-add("statistics", "rmsd", lambda kind, x: np.asarray(rmsd(Downsampling((2, 4, 4), 2), x)), DATA, "")
-add("statistics", "fit", lambda kind, x: np.asarray(SubspaceSDE.fit(VE(), P.subspaces, [0.4, 0.7], x, True).complement_variances), DATA, "")
+add("divergence", "about the origin", divergence, DATA, traced=False)
+add("divergence", "about the mean", lambda kind, x: divergence(kind, x, center=True), DATA, traced=False)
+add(
+    "divergence",
+    "within another",
+    lambda kind, x: divergence(kind, x, within=Downsampling((2, 4, 4), 2)),
+    DATA,
+    traced=False,
+)
+add("statistics", "Covariance", lambda kind, x: Covariance((2, 4, 4)).update(x).result(), DATA, traced=False)
+add(
+    "statistics",
+    "PatchCovariance",
+    lambda kind, x: PatchCovariance((2, 4, 4), 2).update(x).result(),
+    DATA,
+    traced=False,
+)
+add("statistics", "PowerSpectrum", lambda kind, x: PowerSpectrum((2, 4, 4)).update(x).result(), DATA, traced=False)
+add("statistics", "rmsd", lambda kind, x: np.asarray(rmsd(Downsampling((2, 4, 4), 2), x)), DATA, traced=False)
+add(
+    "statistics",
+    "fit",
+    lambda kind, x: np.asarray(SubspaceSDE.fit(VE(), P.subspaces, [0.4, 0.7], x, True).complement_variances),
+    DATA,
+    traced=False,
+)
 
 
 def nats(kind: Kind, x: Any, **options: Any) -> Any:
     return log_likelihood(P, scores_of(P), x, steps=7, rng=5, **options).nats
 
 
-add("likelihood", "staged", nats, WHOLE, "")
-add("likelihood", "of the full score", lambda kind, x: nats(kind, x, form=FullScore(), trace=Exact()), WHOLE, "")
+add("likelihood", "staged", nats, WHOLE, traced=False)
+add(
+    "likelihood",
+    "of the full score",
+    lambda kind, x: nats(kind, x, form=FullScore(), trace=Exact()),
+    WHOLE,
+    traced=False,
+)
 add("encoding", "encode", lambda kind, x: encode(P, scores_of(P), x, steps=7), WHOLE)
 add("encoding", "decode", lambda kind, z: decode(P, scores_of(P), z, DPMSolver(3), steps=7), WHOLE)
 add("encoding", "latent_parts", lambda kind, z: latent_parts(P, z)[1], WHOLE)
-add("encoding", "interpolate", lambda kind, z: interpolate(z, kind(numbers(4, 2, 4, 4, seed=2)), [0.0, 0.3, 1.0]), WHOLE)
+add(
+    "encoding", "interpolate", lambda kind, z: interpolate(z, kind(numbers(4, 2, 4, 4, seed=2)), [0.0, 0.3, 1.0]), WHOLE
+)
+
+add(
+    "adaptive steps",
+    "encode",
+    lambda kind, x: encode(P, scores_of(P), x, DormandPrince(1e-4, 1e-4)),
+    WHOLE,
+    traced=False,
+    tolerance=1e4,
+)
 
 # -- measurements and posteriors --------------------------------------------------------------------------------------
 
@@ -369,10 +385,16 @@ def posterior(kind: Kind, y: Any, a: str, method: Any, noise: float = 0.5, **opt
 
 
 BLOCKS, SEEN = (MEASUREMENTS[name].apply(WHOLE[0]) for name in ("Pooling", "Mask"))
-add("posteriors", "PiGDM", lambda kind, y: posterior(kind, y, "Pooling", PiGDM()), BLOCKS, "")
-add("posteriors", "PiGDM in full", lambda kind, y: posterior(kind, y, "Pooling", PiGDM(), full=True), BLOCKS, "")
-add("posteriors", "PiGDM, large", lambda kind, y: posterior(kind, y, "Mask", PiGDM(), largest=1), SEEN, "")
-add("posteriors", "DPS", lambda kind, y: posterior(kind, y, "Pooling", DPS(0.01), 1.0), BLOCKS, "")
-add("posteriors", "Replacement", lambda kind, y: posterior(kind, y, "Mask", Replacement(), 0.0), SEEN, "")
+add("posteriors", "PiGDM", lambda kind, y: posterior(kind, y, "Pooling", PiGDM()), BLOCKS, traced=False)
+add(
+    "posteriors",
+    "PiGDM in full",
+    lambda kind, y: posterior(kind, y, "Pooling", PiGDM(), full=True),
+    BLOCKS,
+    traced=False,
+)
+add("posteriors", "PiGDM, large", lambda kind, y: posterior(kind, y, "Mask", PiGDM(), largest=1), SEEN, traced=False)
+add("posteriors", "DPS", lambda kind, y: posterior(kind, y, "Pooling", DPS(0.01), 1.0), BLOCKS, traced=False)
+add("posteriors", "Replacement", lambda kind, y: posterior(kind, y, "Mask", Replacement(), 0.0), SEEN, traced=False)
 
 GROUPS = list(dict.fromkeys(case.group for case in CASES))

@@ -14,6 +14,7 @@ from subspace_sde.backend import Constant, backend_of, library
 from subspace_sde.testing import check_backend
 
 
+@pytest.mark.also_on("strict", "read-only", "jax", "jax-float32")
 def test_contract(like):
     check_backend(backend_of(like), like)
 
@@ -41,6 +42,7 @@ def test_check_backend_names_what_is_broken(method, replacement, message):
         check_backend(broken, np.zeros(()))
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_backend_follows_the_library(like):
     backend = backend_of(like)
     assert backend.name == library(like) and backend_of(like) is backend
@@ -77,7 +79,7 @@ def test_a_plug_in_that_lacks_something_is_refused_when_it_is_loaded(monkeypatch
     class Found(dict):
         names = ("teapot",)
 
-    monkeypatch.setattr(module, "entry_points", lambda group: Found(teapot=entry))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: Found(teapot=entry))
     message = "the plug-in teapots:Half for teapot arrays has no is_generator, normal, normals, to_numpy"
     with pytest.raises(TypeError, match=re.escape(message)):
         module._found("teapot")
@@ -133,6 +135,7 @@ def test_half_precision(dtype):
     assert halves.dtype == np.float16
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_constants_follow_x(like, array, host):
     value = np.asarray([1.0, 1 / 3])
     constant = Constant(value)
