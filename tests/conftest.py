@@ -1,7 +1,7 @@
 """Every array the tests use: all libraries, devices and dtypes, named once.
 
-The libraries are imported here on purpose: where one is missing the run fails, it does not shrink. `like` is numpy and
-torch; a test or a file marked ``also_on(...)`` is run on what stands in `ALSO` too.
+The libraries that LIBRARIES names, all of them without it, are imported here on purpose: where one is missing the run
+fails, it does not shrink. `like` is numpy and torch; a test marked ``also_on(...)`` runs on what stands in `ALSO` too.
 """
 
 import os
@@ -12,12 +12,11 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 is what most is compared
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub, and none waits for one that does not answer
 
+from importlib import import_module
+
 import array_api_compat
-import array_api_strict
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
 from subspace_sde.backend import backend_of
@@ -25,30 +24,30 @@ from subspace_sde.backend import backend_of
 settings.register_profile("tests", derandomize=True, deadline=None, max_examples=20, database=None)
 settings.load_profile("tests")
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-LIKES = {
-    **{f"numpy-{d}": np.zeros((), dtype=d) for d in ("float32", "float64")},
-    **{
-        f"torch-{device}-{d}": torch.zeros((), dtype=getattr(torch, d), device=device)
-        for device in DEVICES
-        for d in ("float32", "float64")
-    },
-}
+DTYPES = ("float32", "float64")
+LIBRARIES = os.environ.get("LIBRARIES", "numpy torch jax array_api_strict dask").split()
 READ_ONLY = np.zeros(())
 READ_ONLY.setflags(write=False)
-ALSO = {
-    "strict": array_api_strict.zeros((), dtype=array_api_strict.float64),
-    "read-only": READ_ONLY,
-    "jax": jnp.zeros((), dtype="float64"),
-    "jax-float32": jnp.zeros((), dtype="float32"),
-}
+LIKES = {f"numpy-{d}": np.zeros((), dtype=d) for d in DTYPES}
+ALSO = {"read-only": READ_ONLY}
+for name in LIBRARIES:
+    library = import_module(name)
+    if name == "torch":
+        for device in ["cpu", *(["cuda"] if library.cuda.is_available() else [])]:
+            for d in DTYPES:
+                LIKES[f"torch-{device}-{d}"] = library.zeros((), dtype=getattr(library, d), device=device)
+    if name == "jax":
+        ALSO |= {"jax": library.numpy.zeros((), dtype="float64"), "jax-float32": library.numpy.zeros((), "float32")}
+    if name == "array_api_strict":
+        ALSO["strict"] = library.zeros((), dtype=library.float64)
 
 
 def pytest_generate_tests(metafunc):
     if "like" in metafunc.fixturenames:
         also = metafunc.definition.get_closest_marker("also_on")
         # of the session, because a test that hypothesis repeats may not ask for a new one each time
-        metafunc.parametrize("like", [*LIKES, *(also.args if also else ())], indirect=True, scope="session")
+        more = [name for name in also.args if name in ALSO] if also else []
+        metafunc.parametrize("like", [*LIKES, *more], indirect=True, scope="session")
 
 
 def pytest_make_parametrize_id(val, argname):

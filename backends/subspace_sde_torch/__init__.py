@@ -97,6 +97,11 @@ class TorchBackend:
             raise ImportError(
                 'adaptive steps on torch arrays need torchdiffeq: pip install "subspace-sde[torch]"'
             ) from None
+        if not self.concrete(x):
+            raise ValueError(
+                "adaptive steps depend on the values of x, which are not there within torch.func's transformations or "
+                "torch.compile: call it outside, or take fixed steps, Heun() say"
+            )
         if start == end or not x.numel():
             return x
         low, high = min(start, end), max(start, end)

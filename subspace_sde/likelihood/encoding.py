@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..arrays import Score, at_least_single, device, is_floating, namespace, root
-from ..backend import backend_of
+from ..backend import backend_of, host
 from ..border import checked
 from ..conditions import Condition
 from ..process import SubspaceSDE
@@ -156,14 +156,14 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
         raise ValueError(f"the weights of an interpolation are finite, 0 for a and 1 for b, got {list(weights)}")
     u, v = (at_least_single(latent) for latent in (a, b))
     lengths = [xp.sqrt(xp.sum(w * w)) for w in (u, v)]
+    known = all(backend_of(length).concrete(length) for length in lengths)
+    if known and not all(host(length) > 0 for length in lengths):
+        raise ValueError("a latent that is zero has no direction: interpolate between others")
     # of unit vectors, half the angle: exact for small angles too, where the cosine is not
     u, v = u / lengths[0], v / lengths[1]
     angle = 2 * xp.atan2(root(xp.sum((u - v) ** 2)), root(xp.sum((u + v) ** 2)))
-    if backend_of(a).concrete(angle):
-        if not min(map(float, lengths)) > 0:
-            raise ValueError("a latent that is zero has no direction: interpolate between others")
-        if math.pi - float(angle) < 1e-3:
-            raise ValueError("the two latents point opposite ways, and no great circle between them is the shortest")
+    if known and math.pi - host(angle) < 1e-3:
+        raise ValueError("the two latents point opposite ways, and no great circle between them is the shortest")
     apart = angle > 1e-6
     some = xp.where(apart, angle, xp.ones_like(angle))
 

@@ -69,3 +69,12 @@ CASES: list[Case] = []
 
 def add(group: str, name: str, run: Callable[[Kind, Any], Any], x: np.ndarray[Any, Any], **options: Any) -> None:
     CASES.append(Case(group, name, run, x, **options))
+
+
+def compare(case: Case, kind: Kind, found: Any, expected: np.ndarray[Any, Any]) -> None:
+    """An AssertionError where what a case gave is not what it should have."""
+    found = found if isinstance(found, np.ndarray) else kind.host(found)
+    assert found.shape == expected.shape, case.name
+    size = max(1.0, np.max(np.abs(expected)))
+    error = np.max(np.abs(found - expected)) / size / kind.eps**0.5
+    assert error <= case.tolerance, f"{case.name} is off by {error:.2g} √ε"
