@@ -71,8 +71,9 @@ oldest:
 weights: $(VENV)/images
 	sh examples/images/train-weights.sh $(BIN)/python
 
-bench: $(VENV)/images
+bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks.project
+	$(BIN)/python -m benchmarks.libraries
 	$(BIN)/python -m benchmarks.divergence
 	$(BIN)/python -m benchmarks.level_error
 	$(BIN)/python -m benchmarks.pca photos
