@@ -61,6 +61,8 @@ SUBSPACES = {
     "Basis": Basis(np.linalg.qr(numbers(48, 5))[0], SHAPE),
     "Separable": Separable(SHAPE, {-3: np.linalg.qr(numbers(2, 1))[0]}),
     "Composition": Downsampling(SHAPE, 2) @ LowPass((2, 2, 3), 2),
+    "a long LowPass": LowPass((601,), 302, axes=(-1,)),
+    "a long Wavelet": Wavelet((1032,), "db2", 3, axes=(-1,)),
     "Relative": Downsampling(SHAPE, 2).within(Wavelet(SHAPE, "haar", 1)),
 }
 for name, subspace in SUBSPACES.items():
