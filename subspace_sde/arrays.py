@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeAlias
 
 import array_api_compat
@@ -61,7 +63,8 @@ def namespace(*arrays: Any) -> Any:
     """
     xp = _one_library(*arrays)
     if len(arrays) > 1:
-        kinds = {"devices": {str(device(a)) for a in arrays}, "dtypes": {str(a.dtype) for a in arrays}}
+        places = {str(place) for place in map(device, arrays) if place is not None}  # None: under a tracer
+        kinds = {"devices": places, "dtypes": {str(a.dtype) for a in arrays}}
         for what, found in kinds.items():
             if len(found) > 1:
                 raise ValueError(f"arrays of several {what} in one call ({', '.join(sorted(found))}): use one")
@@ -71,7 +74,7 @@ def namespace(*arrays: Any) -> Any:
 def _one_library(*arrays: Any) -> Any:
     for a in arrays:
         if not array_api_compat.is_array_api_obj(a):
-            raise TypeError(f"expected an array (numpy, torch, ...), got {type(a).__name__}")
+            raise no_array(a)
         check_unmasked(a)
     try:
         return array_api_compat.array_namespace(*arrays)
@@ -80,6 +83,25 @@ def _one_library(*arrays: Any) -> Any:
         raise TypeError(
             f"arrays of several libraries in one call ({libraries}): convert them to one library first"
         ) from error
+
+
+def no_array(x: Any) -> TypeError:
+    """What is said of what is no array, or one of a library that does not follow the array API standard."""
+    kind = type(x)
+    if not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        return TypeError(f"expected an array (numpy, torch, ...), got {kind.__name__}")
+    return TypeError(
+        f"expected an array (numpy, torch, ...), got {kind.__name__} of {kind.__module__.split('.')[0]}, a library "
+        f"that does not follow the array API standard: pass one of {what_is_installed()}"
+    )
+
+
+def what_is_installed(*libraries: str) -> str:
+    """The libraries, those that are there first, and how to get the others: for messages."""
+    wanted = libraries or ("numpy", "torch", "jax", "dask")
+    here = [name for name in wanted if find_spec(name)]
+    missing = [f'{name} (pip install "subspace-sde[{name}]")' for name in wanted if name not in here]
+    return " or ".join([*here, *missing])
 
 
 def check_unmasked(x: Any) -> None:
@@ -145,9 +167,8 @@ def check_score(s: Any, x: Any, whose: str) -> None:
 
     A TypeError where it is no array at all, or one of another library.
     """
-    alike = type(s) is type(x) and s.shape == x.shape and s.dtype == x.dtype
-    if alike and array_api_compat.device(s) == array_api_compat.device(x):
-        return  # the rest is for the message
+    if type(s) is type(x) and s.shape == x.shape and s.dtype == x.dtype and device(s) == device(x):
+        return  # of most; the rest is for the message, and for the several classes that tracers have
     check_array(s, whose)
     if s.shape != x.shape or s.dtype != x.dtype:
         libraries = {type(a).__module__.split(".")[0] for a in (s, x)}
@@ -183,8 +204,27 @@ def sizes(name: str, shape: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def device(x: Any) -> Any:
-    """Where `x` lives."""
+    """Where `x` lives; None for some arrays under a tracer, which may live anywhere."""
     return array_api_compat.device(x)
+
+
+def alike(x: Any, like: Any) -> bool:
+    """True if the two are arrays of one library, device and dtype."""
+    try:
+        namespace(x, like)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def part(x: Any, start: int, size: int) -> Any:
+    """`size` elements of the first axis, from `start` on, or as many as there are.
+
+    >>> import numpy as np
+    >>> part(np.arange(5), 3, 4)
+    array([3, 4])
+    """
+    return x[start : min(start + size, x.shape[0]), ...]
 
 
 def at_least_single(x: Any) -> Any:
@@ -198,9 +238,10 @@ def at_least_single(x: Any) -> Any:
     return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits < 32 else x
 
 
-def on_host(x: Any) -> bool:
-    """True where reading a value of `x` costs nothing: the array lies in the memory of the CPU."""
-    return str(array_api_compat.device(x)).split(":")[0] == "cpu"
+def compiling() -> bool:
+    """Whether torch.compile follows this call."""
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.compiler.is_compiling())
 
 
 def over(coefficient: Any, x: Any, trailing: int) -> Any:
@@ -213,10 +254,10 @@ def over(coefficient: Any, x: Any, trailing: int) -> Any:
     >>> over(np.asarray([1.0, 2.0]), np.zeros((2, 3, 4), dtype=np.float32), trailing=2).shape
     (2, 1, 1)
     """
-    if isinstance(coefficient, (int, float)):
+    if isinstance(coefficient, (int, float, np.number)):
         return float(coefficient)
     xp = _one_library(x, coefficient)
-    if device(coefficient) != device(x):
+    if device(coefficient) != device(x) and None not in (device(coefficient), device(x)):
         raise ValueError(f"t lies on {device(coefficient)}, x on {device(x)}: move one to the other")
     batch = tuple(x.shape[: x.ndim - trailing])
     if tuple(coefficient.shape) not in ((), batch):
@@ -239,7 +280,7 @@ def batches(data: Any, size: int = 512) -> Iterator[Any]:
             yield data.blocks[i].compute()
     elif array_api_compat.is_array_api_obj(data):
         for start in range(0, data.shape[0], size):
-            yield data[start : start + size]
+            yield part(data, start, size)
     elif isinstance(data, Iterable):
         for batch in data:
             if isinstance(batch, (list, tuple, dict)):
@@ -276,6 +317,19 @@ def elementary(name: str) -> Callable[[Any], Any]:
 def symbolic(t: Any) -> bool:
     """True for a sympy expression, which has no values to be checked."""
     return hasattr(t, "free_symbols")
+
+
+def root(v: Any) -> Any:
+    """√max(v, 0), of a float or an array: of what only rounding makes negative.
+
+    >>> root(4.0), root(-1e-17)
+    (2.0, 0.0)
+    """
+    if isinstance(v, (int, float)):
+        return math.sqrt(max(v, 0.0))
+    xp = array_api_compat.array_namespace(v)
+    positive = v > 0  # chosen twice: at 0 the root has no derivative, and that of the branch not taken would be NaN
+    return xp.where(positive, xp.sqrt(xp.where(positive, v, xp.ones_like(v))), xp.zeros_like(v))
 
 
 exp, expm1, log, log1p, sqrt = (elementary(name) for name in ("exp", "expm1", "log", "log1p", "sqrt"))

@@ -2,7 +2,8 @@
 
 A `Backend` holds only what the array API standard lacks. It is found by the library of the arrays that the
 user passes in, through the entry-point group ``subspace_sde.backends`` (entry points are named by library:
-``numpy``, ``torch``, ...), so that a third party's backend installs exactly as ours do.
+``numpy``, ``torch``, ...), so that a third party's backend installs exactly as ours do. A library that follows the
+standard and has no plug-in gets `subspace_sde.generic.GenericBackend`.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import cache
 from math import prod
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import array_api_compat
 import numpy as np
 
-from .arrays import is_floating, namespace, on_host, real_numbers
+from .arrays import compiling, is_floating, namespace, no_array, real_numbers
 from .border import checked
+from .generic import GenericBackend
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 RNG: TypeAlias = Any
-"""An integer, a sequence of integers (one a sample), or a generator of the backend."""
+"""An integer, a sequence of integers (one a sample), or a generator of the backend (of JAX, a key)."""
 
 
 class Backend(Protocol):
@@ -29,14 +32,20 @@ class Backend(Protocol):
 
     name: str
 
-    def generator(self, seed: int, like: Any) -> Any:
-        """A native generator on the device of `like`, started from the 64-bit `seed`."""
+    def generator(self, seed: Any, like: Any) -> Any:
+        """A native generator on the device of `like`, started from the 64-bit `seed`.
+
+        What `is_generator` knows is given back, as a generator that goes on from draw to draw.
+        """
 
     def is_generator(self, rng: Any) -> bool:
-        """True if `rng` is a native generator of this library."""
+        """True if `rng` is a native generator of this library, or what the library has in its place."""
 
     def normal(self, generator: Any, shape: tuple[int, ...], like: Any) -> Any:
         """Standard normal numbers of the given shape."""
+
+    def normals(self, generators: Sequence[Any], shape: tuple[int, ...], like: Any) -> Any:
+        """The next draw of each generator, (len(generators), *shape): what `normal` gives, one or more of them."""
 
     def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
         """A copy of `x` in the memory of the host, detached from any gradient."""
@@ -66,6 +75,9 @@ class Backend(Protocol):
     def concrete(self, x: Any) -> bool:
         """Whether the values of x can be read now: not within a transformation or a compilation."""
 
+    def on_host(self, x: Any) -> bool:
+        """Whether reading a value of x costs nothing: it lies in the memory of the CPU, and is computed."""
+
     def no_grad(self) -> AbstractContextManager[Any]:
         """A context in which no gradient is recorded."""
 
@@ -76,22 +88,42 @@ class Backend(Protocol):
 def library(x: Any) -> str:
     """The name of the library of the array `x`: ``numpy``, ``torch``, ..."""
     if not array_api_compat.is_array_api_obj(x):
-        raise TypeError(f"expected an array (numpy, torch, ...), got {type(x).__name__}")
+        raise no_array(x)
     name: str = array_api_compat.array_namespace(x).__name__
     return name.removeprefix("array_api_compat.").split(".")[0]
 
 
-@cache
-def _load(name: str) -> Backend:
+def _settled(function: _F) -> _F:
+    """torch.compile calls it and keeps what it returns: `torch.compiler.assume_constant_result`, without torch."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+_LOADED: dict[str, Backend] = {}
+
+
+@_settled
+def _load(name: str) -> None:
+    """Sees to it that the backend of the library is among the `_LOADED`."""
+    if name not in _LOADED:
+        _LOADED[name] = _found(name)
+
+
+def _found(name: str) -> Backend:
     from importlib.metadata import entry_points  # which reads mail headers, and takes its time to be imported
 
     found = entry_points(group="subspace_sde.backends")
     if name not in found.names:
-        raise ValueError(
-            f"no backend for {name} arrays is installed: found {', '.join(sorted(found.names)) or 'none'}; "
-            f"a package that provides one registers it as '{name}' in the entry-point group subspace_sde.backends"
-        )
+        return GenericBackend(name)
     backend: Backend = found[name].load()()
+    required = ["name", *(member for member in vars(Backend) if not member.startswith("_"))]
+    missing = [member for member in required if not hasattr(backend, member)]
+    if missing:
+        raise TypeError(
+            f"the plug-in {found[name].value} for {name} arrays has no {', '.join(missing)}: what a backend supplies "
+            "is said by subspace_sde.backend.Backend, and what it need not write it may inherit from "
+            "subspace_sde.generic.GenericBackend"
+        )
     return backend
 
 
@@ -101,7 +133,9 @@ def backend_of(x: Any) -> Backend:
     >>> backend_of(np.zeros(3)).name
     'numpy'
     """
-    return _load(library(x))
+    name = library(x)
+    _load(name)
+    return _LOADED[name]
 
 
 def host(x: Any) -> np.ndarray[Any, Any]:
@@ -118,9 +152,23 @@ def host(x: Any) -> np.ndarray[Any, Any]:
     return real_numbers(x)
 
 
+def on_host(x: Any) -> bool:
+    """True where reading a value of `x` costs nothing: the array lies in the memory of the CPU, and is computed."""
+    return backend_of(x).on_host(x)
+
+
 def readable(x: Any) -> bool:
     """True where the values of x may be looked at, and at no cost: on the host, and not under a tracer."""
     return on_host(x) and backend_of(x).concrete(x)
+
+
+def check_concrete(name: str, x: Any, instead: str) -> None:
+    """A ValueError where the values of the argument `name` are needed and cannot be read; it ends with what to do."""
+    if not backend_of(x).concrete(x):
+        raise ValueError(
+            f"`{name}` is read here, and within a transformation (jit, grad, vmap, torch.compile) its values are not "
+            f"there: {instead}"
+        )
 
 
 class Constant:
@@ -136,9 +184,13 @@ class Constant:
 
     def like(self, x: Any) -> Any:
         """This constant as an array of the kind of `x`; converted once for each kind."""
-        key = (type(x), array_api_compat.device(x), x.dtype)
+        key = (library(x), array_api_compat.device(x), x.dtype)
         if key not in self._copies:
-            self._copies[key] = backend_of(x).from_numpy(self.value, x)
+            backend = backend_of(x)
+            found = backend.from_numpy(self.value, x)
+            if not backend.concrete(found):
+                return found  # it belongs to the trace that it was made in
+            self._copies[key] = found
         return self._copies[key]
 
 
@@ -181,7 +233,9 @@ class Noise:
         self._backend, self._batch, self._like = backend_of(like), batch, like
         if not is_floating(like):
             raise ValueError(f"like must be a floating-point array, got {like.dtype}")
-        self._shared = rng if self._backend.is_generator(rng) else None
+        self._shared = self._backend.generator(rng, like) if self._backend.is_generator(rng) else None
+        if self._shared is None and compiling():
+            raise ValueError("torch.compile cannot start streams from integers: pass rng=torch.default_generator")
         if self._shared is None:
             self._generators = [self._backend.generator(s, like) for s in seeds(rng, prod(batch))]
         self._ahead: list[Any] = []
@@ -199,11 +253,16 @@ class Noise:
     def _draw(self, shape: tuple[int, ...]) -> list[Any]:
         xp = array_api_compat.array_namespace(self._like)
         steps = 1 if on_host(self._like) else max(1, min(16, 2**18 // max(1, prod(shape))))
-        drawn = [self._backend.normal(g, (steps, *shape), self._like) for g in self._generators]
-        if not drawn:
+        if not self._generators:
             return [self._backend.from_numpy(np.zeros((*self._batch, *shape)), self._like)]
-        stacked = xp.stack(drawn, axis=1)
-        return [xp.reshape(stacked[i, ...], (*self._batch, *shape)) for i in reversed(range(steps))]
+        drawn = self._backend.normals(self._generators, (steps, *shape), self._like)
+        return [xp.reshape(drawn[:, i, ...], (*self._batch, *shape)) for i in reversed(range(steps))]
+
+
+def started(rng: RNG, like: Any) -> RNG:
+    """`rng`, or the generator that it stands for, of the library of `like`: for a call that draws in several places."""
+    backend = backend_of(like)
+    return backend.generator(rng, like) if backend.is_generator(rng) else rng
 
 
 def seeds(rng: RNG, count: int) -> tuple[int, ...]:

@@ -11,13 +11,13 @@ import operator
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 import array_api_compat
 import numpy as np
 
-from .arrays import Array
+from .arrays import Array, compiling
 
 _T = TypeVar("_T", bound=Callable[..., Any])
 
@@ -78,24 +78,32 @@ def checked(call: _T) -> _T:
 
 
 def _checking(function: Callable[..., Any]) -> Callable[..., Any]:
-    signature = inspect.signature(function)
-    kinds: dict[str, Any] = {}
-
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not kinds:  # at the first call: an annotation may name what is defined later
-            kinds.update(_kinds(function, signature))
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return function(*args, **kwargs)  # Python's own sentence
-        for name, value in given.items():
-            kind = kinds[name]
-            if kind is not Any and value is not signature.parameters[name].default:
-                check(name, value, kind)
+        if not compiling():  # it cannot follow the checks
+            _check_arguments(function, args, kwargs)
         return function(*args, **kwargs)
 
     return call
+
+
+def _check_arguments(function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    signature, kinds = _expected(function)
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError:
+        return  # the call itself raises, in Python's own sentence
+    for name, value in given.items():
+        kind = kinds[name]
+        if kind is not Any and value is not signature.parameters[name].default:
+            check(name, value, kind)
+
+
+@cache
+def _expected(function: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
+    """At the first call: an annotation may name what is defined later."""
+    signature = inspect.signature(function)
+    return signature, _kinds(function, signature)
 
 
 def _kinds(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
@@ -124,7 +132,7 @@ def _is(value: Any, kind: Any) -> bool:
         return value is None
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return any(_is(value, one) for one in arguments)
+        return any(_is(value, one) for one in reversed(arguments))  # an array before a number: none is made of it
     if kind is int:
         return _is_whole(value)
     if kind is float:
@@ -165,7 +173,18 @@ def _is_number(value: Any) -> bool:
         return False
     try:
         float(value)
-    except (TypeError, ValueError, OverflowError):  # the last of an integer larger than any float
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # of an integer larger than any float; of a traced one
+        return False
+    return True
+
+
+def _has_value(value: Any) -> bool:
+    """False for one real number under jit, grad or vmap."""
+    if not array_api_compat.is_array_api_obj(value) or value.shape != () or "complex" in str(value.dtype):
+        return True
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):
         return False
     return True
 
@@ -183,7 +202,7 @@ def _is_sequence(value: Any, arguments: tuple[Any, ...], origin: Any) -> bool:
         return len(list(value)) == len(arguments) and all(map(_is, value, arguments))
     entries: Any = value
     if array_api_compat.is_array_api_obj(entries) and entries.dtype != object:
-        entries = entries[:1]  # which stands for all
+        entries = [entries[0]] if entries.shape[0] else []  # which stands for all
     return arguments[0] is Any or all(_is(entry, arguments[0]) for entry in entries)
 
 
@@ -229,7 +248,8 @@ def _got(value: Any) -> str:
     if isinstance(value, np.ma.MaskedArray):
         return "a masked array: fill what is missing, or leave those samples out"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
+        shown = f"{type(value).__name__} of {value.dtype} and shape {tuple(value.shape)}"
+        return shown if _has_value(value) else f"{shown}, whose value a transformation hides: pass a number of Python"
     if isinstance(value, (list, tuple, Mapping)) and value:
         entries = value.values() if isinstance(value, Mapping) else value
         kinds = sorted({type(entry).__name__ for entry in entries})

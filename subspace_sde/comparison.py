@@ -57,7 +57,11 @@ class Comparison:
         kinds = []
         for a in (found, expected):
             known = array_api_compat.is_array_api_obj(a)
-            kinds.append((tuple(a.shape), library(a), str(a.dtype), str(a.device)) if known else type(a).__name__)
+            kinds.append(
+                (tuple(a.shape), library(a), str(a.dtype), str(array_api_compat.device(a)))
+                if known
+                else type(a).__name__
+            )
         self.holds(f"{law}, in the same library, dtype and device", kinds[0] == kinds[1], f"got {kinds[0]}")
 
     def equal(self, law: str, found: Any, expected: Any, scale: Any = None, tolerance: float | None = None) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import check_array
+from .arrays import check_array, compiling
 from .backend import backend_of, host
 
 _TAKEN: ContextVar[str] = ContextVar("whose derivative is being taken", default="")
@@ -40,7 +40,8 @@ def followed(adapter: str, network: Callable[..., Any], x: Any, *rest: Any) -> A
 
     A network that does not change with x is none to complain of. Where no derivative is being taken this costs nothing.
     """
-    y, whose = network(x, *rest), _TAKEN.get()
+    y = network(x, *rest)
+    whose = "" if compiling() else _TAKEN.get()
     check_array(y, f"the network given to `{adapter}`" if adapter else whose)
     if whose and backend_of(x).cut_off(y, x) and _changes(network, x, y, rest):
         what = f"{whose}, in the network given to `{adapter}`," if adapter else whose

@@ -149,9 +149,9 @@ class SubspaceSDE(Specified):
         if isinstance(t, (int, float)):
             return sum(float(t) > t_k for t_k in self.times)
         xp = namespace(t)
-        levels = xp.zeros(t.shape, dtype=xp.int64, device=device(t))
+        levels = xp.zeros(t.shape, dtype=xp.int32, device=device(t))
         for t_k in self.times:
-            levels = levels + xp.astype(t > t_k, xp.int64)
+            levels = levels + xp.astype(t > t_k, xp.int32)
         return levels
 
     @checked
@@ -267,7 +267,8 @@ class SubspaceSDE(Specified):
 
         Returns
         -------
-        ``score(x, t)``, x of shape (*batch, *ambient_shape); with an array t the elements are grouped by level. A
+        ``score(x, t)``, x of shape (*batch, *ambient_shape); with an array t the elements are grouped by level. Under
+        jit and its like t cannot be read, and every level is evaluated on all elements: `level` spares that. A
         condition behind t is handed on: (*batch, ...), or a tuple or mapping of such arrays.
         """
         scores = self.check_scores(scores)
@@ -339,12 +340,21 @@ class SubspaceSDE(Specified):
         return self._by_level(x, t, lambda k, y, _: self.subspaces[k]._project(y, xp))
 
     def _by_level(self, x: Any, t: Any, function: Callable[..., Any], *condition: Any) -> Any:
-        """function(k, x, t, *condition) on the elements of each level k, put together again in their order."""
+        """function(k, x, t, *condition) on the elements of each level k, put together again in their order.
+
+        A gradient of a level that was not chosen is 0, unless it is not finite: then it is NaN.
+        """
         if isinstance(t, (int, float)):
             t = checked_time(t, self.sde)
             return function(self.level(t), x, t, *condition)
         xp, batch = array_api_compat.array_namespace(x), self._batch(x, 0)
         over(t, x, self._trailing)  # checks
+        if not backend_of(t).concrete(t):  # nobody knows the levels yet: all of them on all elements, and a choice
+            found, levels = function(0, x, t, *condition), self.level(t)
+            for k in range(1, self.K + 1):
+                here = xp.reshape(levels == k, (*t.shape, *(1,) * self._trailing))
+                found = xp.where(here, function(k, x, t, *condition), found)
+            return found
         times = backend_of(t).to_numpy(t)
         check_inside("t", times, self.sde.t_min, self.sde.T)
         levels = np.broadcast_to(self.level(times), batch).reshape(-1)

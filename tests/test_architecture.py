@@ -17,6 +17,7 @@ shown          how objects show themselves
 files          files that are whole or not there, and the JSON in them
 border         public calls hold their arguments against their annotations
 conditions     what a score is given beside x and t
+generic        a backend made of the standard alone
 backend        plug-ins and randomness
 derivatives    the product with a Jacobian, and that it is right
 comparison     how a law is held against what was found

@@ -10,9 +10,11 @@ import sympy
 import torch
 
 from subspace_sde import arrays, backend
-from subspace_sde.arrays import batches, is_floating, namespace, on_host, over
+from subspace_sde.arrays import batches, is_floating, namespace, over
+from subspace_sde.backend import on_host
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_namespace_is_that_of_the_library(like, xp):
     assert namespace(like) is xp and namespace(like, like) is xp
 
@@ -49,6 +51,7 @@ def test_namespace_refuses_mixtures(given, error, message):
         namespace(*given)
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_is_floating(like, xp):
     assert is_floating(like)
     for dtype in (xp.int32, xp.uint8, xp.bool, xp.complex64):
@@ -73,6 +76,7 @@ def test_over_multiplies_every_element_by_its_own(array, host, xp, eps, batch, t
         np.testing.assert_allclose(host(product), expected, rtol=eps)
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_over_keeps_a_float_a_float(array):
     x = array([1.0, 2.0])
     assert over(2, x, 1) == 2.0 and isinstance(over(2, x, 1), float)
@@ -97,6 +101,7 @@ def test_over_refuses_another_library(like, array):
         over([1.0, 2.0], array(np.zeros((2, 3))), 1)
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_batches_cover_the_data_once(like, array, host):
     data = array(np.arange(21.0).reshape(7, 3))
     parts = list(batches(data, size=3))
@@ -108,6 +113,7 @@ def test_batches_cover_the_data_once(like, array, host):
         list(batches(3.0))
 
 
+@pytest.mark.also_on("strict", "jax")
 @pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt"])
 def test_elementary_functions(like, array, host, eps, name):
     """Of a float, an array and a symbol: the same function."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ class TorchBackend:
 
     name = "torch"
 
-    def generator(self, seed: int, like: Any) -> torch.Generator:
+    def generator(self, seed: Any, like: Any) -> torch.Generator:
+        if isinstance(seed, torch.Generator):
+            return seed
         # manual_seed takes a signed 64-bit number; CUDA uses all its bits, the CPU the low 32 (see `streams`)
         return torch.Generator(device=like.device).manual_seed(seed - 2**64 if seed >= 2**63 else seed)
 
@@ -24,7 +26,14 @@ class TorchBackend:
 
     def normal(self, generator: torch.Generator, shape: tuple[int, ...], like: Any) -> Any:
         dtype = like.dtype if like.dtype in (torch.float32, torch.float64) else torch.float32
+        if torch.compiler.is_compiling():
+            if generator is not torch.default_generator:
+                raise ValueError("torch.compile follows the default generator alone: pass rng=torch.default_generator")
+            return torch.randn(shape, device=like.device, dtype=dtype).to(like.dtype)
         return torch.randn(shape, generator=generator, device=like.device, dtype=dtype).to(like.dtype)
+
+    def normals(self, generators: Sequence[torch.Generator], shape: tuple[int, ...], like: Any) -> Any:
+        return torch.stack([self.normal(generator, shape, like) for generator in generators])
 
     def to_numpy(self, x: Any) -> np.ndarray[Any, Any]:
         x = x.detach().cpu()
@@ -41,6 +50,9 @@ class TorchBackend:
 
     def vjp(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Callable[[Any], Any]]:
         """By plain autograd, which takes all that networks are made of: activation checkpointing, old Functions."""
+        if _transformed():  # where plain autograd does not work
+            value, pull = torch.func.vjp(function, x)[:2]
+            return value, lambda v: pull(v)[0]
         with torch.inference_mode(False), torch.enable_grad():
             leaf = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
             try:
@@ -85,6 +97,11 @@ class TorchBackend:
             raise ImportError(
                 'adaptive steps on torch arrays need torchdiffeq: pip install "subspace-sde[torch]"'
             ) from None
+        if not self.concrete(x):
+            raise ValueError(
+                "adaptive steps depend on the values of x, which are not there within torch.func's transformations or "
+                "torch.compile: call it outside, or take fixed steps, Heun() say"
+            )
         if start == end or not x.numel():
             return x
         low, high = min(start, end), max(start, end)
@@ -109,14 +126,23 @@ class TorchBackend:
             raise FloatingPointError(f"the steps vanish ({error}): take a larger rtol and atol") from None
 
     def concrete(self, x: Any) -> bool:
-        traced = torch._C._functorch.is_functorch_wrapped_tensor(x)
-        return not (traced or torch.compiler.is_compiling() or x.device.type == "meta")
+        if torch.compiler.is_compiling() or x.device.type == "meta":
+            return False
+        return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+    def on_host(self, x: Any) -> bool:
+        return bool(x.device.type == "cpu")
 
     def no_grad(self) -> AbstractContextManager[Any]:
-        return torch.no_grad()
+        return nullcontext() if _transformed() else torch.no_grad()  # torch.func.grad would get zeros, and no error
 
     def synchronize(self, x: Any) -> None:
         if x.device.type == "cuda":
             torch.cuda.synchronize(x.device)
         elif x.device.type == "mps":
             torch.mps.synchronize()
+
+
+def _transformed() -> bool:
+    """Whether this runs within torch.func's grad, vjp, jvp or vmap."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None

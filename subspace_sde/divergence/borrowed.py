@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Score, batches, check_score, check_trailing
-from ..backend import RNG, Noise, backend_of
+from ..backend import RNG, Noise, backend_of, check_concrete, started
 from ..border import checked
 from ..scores import at_level
 from ..scores.process_change import times_of_level
@@ -158,6 +158,8 @@ def level_error(
     sums, count = np.zeros((len(times), len(subspaces), 5)), 0
     for x0 in batches(data):
         backend, n = backend_of(x0), int(x0.shape[0])
+        check_concrete("data", x0, "call level_error outside of it")
+        rng = started(rng, x0)
         noise = Noise(streams_of(rng, count, count + n), (n,), x0)
         for i, t in enumerate(times):
             with backend.no_grad():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Score, batches, check_score, namespace
-from ..backend import RNG, Constant, Noise, backend_of, streams
+from ..backend import RNG, Constant, Noise, backend_of, started, streams
 from ..border import checked
 from ..sdes import IsotropicSDE
 from ..shown import Shown
@@ -191,6 +191,7 @@ def orthogonal_fisher_divergence(
     totals, count = np.zeros((len(times), len(subspaces), 4)), 0
     for x0 in complements.batches():
         xp, backend, n = namespace(x0), backend_of(x0), int(x0.shape[0])
+        rng = started(rng, x0)
         noise = Noise(streams_of(rng, count, count + n), (n,), x0)
         with backend.no_grad():
             found = xp.stack([complements.measure(score, x0, noise, t) for t in times])

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Score
-from ..backend import RNG, Noise, backend_of
+from ..backend import RNG, Noise, backend_of, started
 from ..border import checked
 from ..sdes import IsotropicSDE
 from ..shown import Shown
@@ -198,6 +198,7 @@ class _Evidence:
         while n:
             x0 = self._take(n)
             m, backend, samples = int(x0.shape[0]), backend_of(x0), self._complements.samples
+            self._rng = started(self._rng, x0)
             noise = Noise(streams_of(self._rng, self.count, self.count + m), (m,), x0)
             with backend.no_grad():
                 found = backend.to_numpy(self._complements.measure(self._score, x0, noise, t))
@@ -214,7 +215,8 @@ class _Evidence:
             self._rest = next(self._source, None)
             if self._rest is None:
                 self._source = self._complements.batches()
-        x0, self._rest = self._rest[:n], self._rest[n:]
+        n = min(n, self._rest.shape[0])
+        x0, self._rest = self._rest[:n, ...], self._rest[n:, ...]
         return x0
 
     def at(self, t: float) -> tuple[Numbers, Numbers]:

@@ -28,7 +28,7 @@ import array_api_compat
 import numpy as np
 
 from ..arrays import Score, device, namespace
-from ..backend import RNG, Noise, backend_of
+from ..backend import RNG, Noise, backend_of, check_concrete
 from ..border import checked
 from ..conditions import Condition
 from ..process import SubspaceSDE
@@ -129,6 +129,7 @@ def log_likelihood(
     >>> found.nats.round(2), (-2 - 2 * np.log(2 * np.pi)).round(2)
     (array([-5.68]), np.float64(-5.68))
     """
+    check_concrete("x", x, "its log-density goes to the host; call log_likelihood outside of it")
     form, trace = Staged() if form is None else form, Hutchinson() if trace is None else trace
     flow = Flow(process, scores, x, solver, steps, spacing, condition)
     batch = tuple(x.shape[: x.ndim - len(process.shape(0))])

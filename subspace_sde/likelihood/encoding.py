@@ -14,8 +14,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..arrays import Score, device, is_floating, namespace
-from ..backend import backend_of
+from ..arrays import Score, at_least_single, device, is_floating, namespace, root
+from ..backend import backend_of, host
 from ..border import checked
 from ..conditions import Condition
 from ..process import SubspaceSDE
@@ -152,19 +152,23 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
         raise ValueError(f"two latents of one shape are needed, got {tuple(a.shape)} and {tuple(b.shape)}")
     if not is_floating(a):
         raise ValueError(f"latents hold real floating-point numbers, got {a.dtype}")
-    lengths = [math.sqrt(float(xp.sum(v * v))) for v in (a, b)]
-    if not min(lengths) > 0:
+    if not all(math.isfinite(w) for w in weights):
+        raise ValueError(f"the weights of an interpolation are finite, 0 for a and 1 for b, got {list(weights)}")
+    u, v = (at_least_single(latent) for latent in (a, b))
+    lengths = [xp.sqrt(xp.sum(w * w)) for w in (u, v)]
+    known = all(backend_of(length).concrete(length) for length in lengths)
+    if known and not all(host(length) > 0 for length in lengths):
         raise ValueError("a latent that is zero has no direction: interpolate between others")
     # of unit vectors, half the angle: exact for small angles too, where the cosine is not
-    u, v = a / lengths[0], b / lengths[1]
-    angle = 2 * math.atan2(math.sqrt(float(xp.sum((u - v) ** 2))), math.sqrt(float(xp.sum((u + v) ** 2))))
-    if math.pi - angle < 1e-3:
+    u, v = u / lengths[0], v / lengths[1]
+    angle = 2 * xp.atan2(root(xp.sum((u - v) ** 2)), root(xp.sum((u + v) ** 2)))
+    if known and math.pi - host(angle) < 1e-3:
         raise ValueError("the two latents point opposite ways, and no great circle between them is the shortest")
-    rows = []
-    for w in weights:
-        if not math.isfinite(w):
-            raise ValueError(f"the weights of an interpolation are finite, 0 for a and 1 for b, got {w}")
-        parts = (1 - w, w) if angle < 1e-6 else (math.sin(s * angle) / math.sin(angle) for s in (1 - w, w))
-        first, second = parts
-        rows.append(first * a + second * b)
+    apart = angle > 1e-6
+    some = xp.where(apart, angle, xp.ones_like(angle))
+
+    def share(w: float) -> Any:
+        return xp.astype(xp.where(apart, xp.sin(w * some) / xp.sin(some), w * xp.ones_like(some)), a.dtype)
+
+    rows = [share(1 - w) * a + share(w) * b for w in weights]
     return xp.stack(rows) if rows else xp.zeros((0, *a.shape), dtype=a.dtype, device=device(a))

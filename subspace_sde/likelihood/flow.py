@@ -64,7 +64,7 @@ class Flow:
         scores = process.check_scores(scores)
         process._check_whole(x)
         xp, batch = namespace(x), tuple(x.shape[: x.ndim - len(process.shape(0))])
-        if not bool(xp.all(xp.isfinite(x))):
+        if backend_of(x).concrete(x) and not bool(xp.all(xp.isfinite(x))):
             raise ValueError("x holds NaN or infinity: the flow can only be followed from finite numbers")
         self.process, self.size, self._batch, self._dtype = process, prod(batch), batch, x.dtype
         if condition is not None:

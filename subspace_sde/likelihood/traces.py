@@ -63,7 +63,7 @@ class Exact(Shown):
             unit = xp.broadcast_to(xp.reshape(unit, (m, 1, *shape)), (m, size, *shape))
             many = xp.reshape(xp.broadcast_to(x, (m, *x.shape)), (m * size, *shape))
             value, (w,) = score.products(many, t, [xp.reshape(unit, (m * size, *shape))])
-            s = value[:size] if s is None else s
+            s = value[:size, ...] if s is None else s
             parts = xp.reshape(xp.reshape(w, (m, size, *shape)) * unit, (m, size, n))
             traces.append(xp.sum(xp.sum(parts, axis=-1), axis=0))
         return s, xp.reshape(sum(traces[1:], traces[0]), (size, 1))

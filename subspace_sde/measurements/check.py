@@ -51,5 +51,5 @@ def check_measurement(
         law.products_equal("adjointness, <Ax, y> = <x, Aᵀy>", (seen, y), (x, back))
         law.equal("gram is AAᵀ", measurement.gram(y), measurement.apply(back))
         if batch:
-            first = (0,) * len(batch)
+            first = (*(0,) * len(batch), ...)
             law.equal("apply treats the elements of a batch alike", measurement.apply(x[first]), seen[first])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import device, sizes
-from ..backend import host, library
+from ..backend import backend_of, host, library
 from ..border import checked
 from ..subspaces.base import Shape
 from .base import LinearMeasurement
@@ -79,19 +79,25 @@ class FourierMask(LinearMeasurement):
         self._places = _Places(np.concatenate([alone, pairs]), self.mask.size)
 
     def _apply(self, x: Any, xp: Any) -> Any:
-        f = xp.fft.fftn(x, axes=self._axes, norm="ortho")
+        f = xp.fft.fftn(_complex(x, xp), axes=self._axes, norm="ortho")
         f = self._places.gather(xp.reshape(f, (*x.shape[: x.ndim - self._n], -1)), xp)
         alone, pairs = f[..., : self._alone], f[..., self._alone :]
         return xp.concat([xp.real(alone), 2**0.5 * xp.real(pairs), 2**0.5 * xp.imag(pairs)], axis=-1)
 
     def _adjoint(self, y: Any, xp: Any) -> Any:
         m, n = self._alone, (self._alone + self.shape[-1]) // 2
+        y = _complex(y, xp)
         pairs = 2**0.5 * (y[..., m:n] + 1j * y[..., n:])
-        f = self._places.scatter(xp.concat([xp.astype(y[..., :m], pairs.dtype), pairs], axis=-1), xp)
+        f = self._places.scatter(xp.concat([y[..., :m], pairs], axis=-1), xp)
         return xp.real(xp.fft.ifftn(xp.reshape(f, (*y.shape[:-1], *self._lengths)), axes=self._axes, norm="ortho"))
 
     def _gram(self, y: Any, xp: Any) -> Any:
         return y
+
+
+def _complex(x: Any, xp: Any) -> Any:
+    # the standard's transforms take complex numbers alone
+    return xp.astype(x, xp.complex128 if x.dtype == xp.float64 else xp.complex64)
 
 
 class _Places:
@@ -112,7 +118,10 @@ class _Places:
     def _like(self, x: Any, xp: Any) -> tuple[Any, Any]:
         key = (library(x), device(x))
         if key not in self._copies:
-            self._copies[key] = tuple(xp.asarray(p, device=device(x)) for p in (self._places, self._source))
+            found = tuple(xp.asarray(p, device=device(x)) for p in (self._places, self._source))
+            if not backend_of(x).concrete(found[0]):
+                return found  # they belong to the trace that they were made in
+            self._copies[key] = found
         return self._copies[key]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import device, is_floating, namespace, over
+from ..arrays import device, is_floating, namespace, over, part
 from ..backend import Constant, backend_of
 from ..border import checked
 from ..sdes import IsotropicSDE
@@ -112,9 +112,9 @@ class Empirical(Oracle):
         some = max(1, _NUMBERS // (columns * d))
         found = []
         for i in range(0, max(1, num), some):
-            a, s = (c if isinstance(c, float) else c[i : i + some, ...] for c in (alpha, sigma))
-            u = None if along is None else along[i : i + some, ...]
-            found.append(self._softmax(rows[i : i + some, ...], u, a, s, points, columns, xp))
+            a, s = (c if isinstance(c, float) else part(c, i, some) for c in (alpha, sigma))
+            u = None if along is None else part(along, i, some)
+            found.append(self._softmax(part(rows, i, some), u, a, s, points, columns, xp))
         logs, gaps, products = (xp.concat(parts, axis=0) for parts in zip(*found))
         return (xp.reshape(logs, batch), xp.reshape(gaps, x.shape), xp.reshape(products, x.shape)), xp
 
@@ -124,7 +124,7 @@ class Empirical(Oracle):
         highest = xp.full_like(x[..., :1], -math.inf)
         total, gap, along = xp.zeros_like(highest), xp.zeros_like(x), xp.zeros_like(x)
         for start in range(0, points.shape[0], columns):
-            gaps = x - alpha * points[start : start + columns, :]
+            gaps = x - alpha * part(points, start, columns)
             logs = xp.sum(gaps * gaps, axis=-1, keepdims=True) / (-2 * sigma**2)
             top = xp.maximum(highest, xp.max(logs, axis=1, keepdims=True))
             weights, before = xp.exp(logs - top), xp.exp(highest - top)

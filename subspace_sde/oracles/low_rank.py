@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from ..arrays import over
+from ..arrays import over, part
 from ..backend import Constant, host
 from ..border import checked
 from ..sdes import IsotropicSDE
@@ -143,7 +143,7 @@ class LowRankGaussian(Normal):
         """FᵀD⁻¹F, (times, r, r), some times at once."""
         rows, some = xp.matrix_transpose(factors), max(1, _NUMBERS // max(1, math.prod(factors.shape)))
         starts = range(0, max(1, variance.shape[0]), some)
-        return xp.concat([xp.matmul(rows / variance[i : i + some, ...], factors) for i in starts], axis=0)
+        return xp.concat([xp.matmul(rows / part(variance, i, some), factors) for i in starts], axis=0)
 
 
 class _Split(NamedTuple):

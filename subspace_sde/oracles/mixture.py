@@ -67,7 +67,7 @@ class Mixture(Oracle):
             logs, xp = self._joint(x, t, sde)
             weights = xp.exp(logs - xp.max(logs, axis=0))
             weights = weights / xp.sum(weights, axis=0)
-            return [(over(w, x, len(self.shape)), s(x, t)) for w, s in zip(weights, component_scores)]
+            return [(over(weights[i, ...], x, len(self.shape)), s(x, t)) for i, s in enumerate(component_scores)]
 
         def score(x: Any, t: Any) -> Any:
             return sum(w * s for w, s in weighted(x, t))

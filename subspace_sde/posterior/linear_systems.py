@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays import Array, is_floating, namespace, on_host
+from ..arrays import Array, is_floating, namespace
+from ..backend import readable
 from ..border import checked
 
 
@@ -42,7 +43,7 @@ def conjugate_gradients(operator: Callable[[Any], Any], b: Array, trailing: int,
         image = operator(direction)
         curvature = product(direction, image)
         going = (square > enough) & (curvature > 0)
-        if on_host(b) and not bool(xp.any(going)):  # reading costs nothing there
+        if readable(going) and not bool(xp.any(going)):  # reading costs nothing there
             break
         step = xp.where(going, square / xp.where(going, curvature, one), none)
         x, rest = x + step * direction, rest - step * image

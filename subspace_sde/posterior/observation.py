@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 
 from ..arrays import at_least_single, is_floating, namespace, positive_integer
-from ..backend import backend_of
+from ..backend import backend_of, check_concrete
 from ..border import checked
 from ..measurements import LinearMeasurement, check_measurement
 from .linear_systems import conjugate_gradients
@@ -48,6 +48,7 @@ class Observation:
                 f"y has the shape {measurement.shape} of the measurement, or one such array for each sample, "
                 f"got {tuple(y.shape)}"
             )
+        check_concrete("y", y, "make the Observation outside of it, and sample within")
         if not bool(xp.all(xp.isfinite(y))):
             raise ValueError("y holds NaN or infinity")
         if not 0 <= noise < math.inf:

@@ -122,7 +122,7 @@ class View:
         count = int(np.sum(seen > 1 - float(xp.finfo(y.dtype).eps) ** 0.6))
         if not count:
             return None
-        basis = vectors[:, -count:]  # the eigenvalues ascend
+        basis = vectors[..., -count:]  # the eigenvalues ascend
 
         def project(z: Any) -> Any:
             flat = xp.reshape(at_least_single(z), (z.shape[0], -1))
@@ -236,4 +236,4 @@ def _weigh(process: SubspaceSDE, k: int, x: Any, weights: Sequence[float], last:
 
 
 def _rows(a: Any, rows: slice) -> Any:
-    return a if a.shape[0] == 1 else a[rows]
+    return a if a.shape[0] == 1 else a[rows, ...]

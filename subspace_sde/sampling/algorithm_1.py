@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, Score, is_floating, namespace, positive_integer
-from ..backend import RNG, Noise, backend_of, seeds
+from ..backend import RNG, Noise, backend_of, seeds, started
 from ..border import checked
 from ..conditions import Condition, check_condition, each
 from ..process import SubspaceSDE
@@ -220,6 +220,7 @@ def run(
     if condition is not None:
         check_condition(condition, (num,))
     warn_of_training(scores)
+    rng = started(rng, like)
     streams = None if backend_of(like).is_generator(rng) else seeds(rng, num)
     starts = range(0, num, chunk)
     finished: list[Samples] = []
@@ -244,7 +245,7 @@ def run(
 
         for start in starts:
             rows = slice(start, min(start + chunk, num))
-            labels = None if condition is None else each(lambda c, rows=rows: c[rows], condition)
+            labels = None if condition is None else each(lambda c, rows=rows: c[rows, ...], condition)
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
             checked = [Checked(score, k, labels, None if bar is None else seen) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():

@@ -12,7 +12,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import device
+from ..arrays import alike, device
 from ..backend import Noise
 from ..process import SubspaceSDE
 
@@ -21,7 +21,7 @@ class GivenNoise:
     """x(T) for `num` samples, (num, *shape(K)) or (num, *ambient_shape); a ValueError for what is not."""
 
     def __init__(self, x: Any, process: SubspaceSDE, num: int, like: Any) -> None:
-        if not isinstance(x, type(like)) or (x.dtype, device(x)) != (like.dtype, device(like)):
+        if not alike(x, like):
             raise ValueError(
                 f"noise and like must be of one library, device and dtype, got {type(x).__name__} of {x.dtype} on "
                 f"{device(x)} and {type(like).__name__} of {like.dtype} on {device(like)}"
@@ -34,14 +34,14 @@ class GivenNoise:
 
     def start(self, rows: slice) -> Any:
         """x_K(T) of the samples `rows`."""
-        return self._on(self._process.K, rows) if self._whole else self._x[rows]
+        return self._on(self._process.K, rows) if self._whole else self._x[rows, ...]
 
     def injected(self, k: int, rows: slice, noise: Noise) -> Any:
         """What `SubspaceSDE._inject` draws from as the samples `rows` reach level k; `noise` where nothing is given."""
         return _Unit(self._on(k, rows) / self._process.sde.prior_std) if self._whole else noise
 
     def _on(self, k: int, rows: slice) -> Any:
-        return self._process.subspaces[k]._restrict(self._x[rows], array_api_compat.array_namespace(self._x))
+        return self._process.subspaces[k]._restrict(self._x[rows, ...], array_api_compat.array_namespace(self._x))
 
 
 class _Unit:

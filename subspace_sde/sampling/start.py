@@ -13,7 +13,7 @@ from typing import Any
 
 import array_api_compat
 
-from ..arrays import check_unmasked, device
+from ..arrays import alike, check_unmasked
 from ..backend import Noise
 from ..border import checked
 from ..process import SubspaceSDE
@@ -56,8 +56,8 @@ class Start(Shown):
         """The level on which it begins, and the times that are left of `grids`; a ValueError where it does not fit."""
         if not 0 <= self.level <= process.K:
             raise ValueError(f"a start lies on one of the levels 0 to {process.K}, got {self.level}")
-        kind, shape = type(like), process.shape(self.level)
-        if not isinstance(self.x, kind) or (self.x.dtype, device(self.x)) != (like.dtype, device(like)):
+        shape = process.shape(self.level)
+        if not alike(self.x, like):
             raise ValueError(f"start and like must be of one library, device and dtype, {like.dtype} as `like` has it")
         if tuple(self.x.shape) not in (shape, (num, *shape)):
             raise ValueError(
@@ -83,7 +83,7 @@ class Start(Shown):
         """x_level(t) for the samples `rows`."""
         xp, t = array_api_compat.array_namespace(self.x), self._time(process)
         own = self.x.ndim > len(process.shape(self.level))
-        clean = process.subspaces.between(self.level, level)._restrict(self.x[rows] if own else self.x, xp)
+        clean = process.subspaces.between(self.level, level)._restrict(self.x[rows, ...] if own else self.x, xp)
         alpha, sigma = float(process.sde.alpha(t)), float(process.sde.sigma(t))
         return alpha * clean + sigma * noise.normal(process.shape(level))
 

@@ -14,8 +14,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, at_least_single, check_score, device, is_floating, on_host
-from ..backend import backend_of
+from ..arrays import Score, at_least_single, check_score, device, is_floating
+from ..backend import backend_of, on_host
 from ..derivatives import check_derivative, linearised
 from ..sdes import IsotropicSDE
 from ..solvers import Solver
@@ -66,6 +66,8 @@ class Guard:
         self._where: list[tuple[float, int]] = []
 
     def watch(self, x: Any, t: float, step: int) -> None:
+        if not backend_of(x).concrete(x):  # within a transformation nothing can be said of it
+            return
         xp, host = array_api_compat.array_namespace(x), on_host(x)
         with np.errstate(over="ignore", invalid="ignore"):
             if host and math.isfinite(float(xp.sum(x))):  # one pass: no NaN or infinity adds up to a finite number
@@ -194,6 +196,8 @@ def _named(method: Any, owner: Any) -> Iterator[Any]:
 def _parts(code: CodeType, value: Any, itself: bool = True) -> Iterable[Any]:
     """The attributes and entries of `value` that `code` names; `value` itself where it names none of them."""
     found: list[Any] = []
+    if array_api_compat.is_array_api_obj(value):
+        return found
     if isinstance(value, dict):
         found = [value[key] for key in code.co_consts if isinstance(key, str) and key in value]
     elif _mode(value) is None:

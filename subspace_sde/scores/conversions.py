@@ -53,9 +53,9 @@ def _inside(t: Any, sde: IsotropicSDE) -> None:
     if isinstance(t, (int, float)):
         least = most = float(t)
     elif readable(t) and math.prod(t.shape):
-        xp = array_api_compat.array_namespace(t)
-        least, most = float(xp.min(t)), float(xp.max(t))
-        slack *= max(1.0, 4e6 * float(xp.finfo(t.dtype).eps))
+        values = host(t)
+        least, most = float(values.min()), float(values.max())
+        slack *= max(1.0, 4e6 * float(array_api_compat.array_namespace(t).finfo(t.dtype).eps))
     else:
         return
     if not (sde.t_min - slack <= least and most <= sde.T + slack):
@@ -217,7 +217,7 @@ def guided(
             lambda labels, empty: array_api_compat.array_namespace(labels).concat([labels, empty]), condition, none
         )
         s = followed("guided", score, xp.concat([x, x]), twice, behind)
-        given, free = s[: x.shape[0]], s[x.shape[0] :]
+        given, free = s[: x.shape[0], ...], s[x.shape[0] :, ...]
         return free + weight * (given - free)
 
     return both

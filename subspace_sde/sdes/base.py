@@ -85,7 +85,15 @@ class IsotropicSDE(Specified, ABC):
             else:
                 xp = array_api_compat.array_namespace(v)
                 low, high = xp.where(later, middle, low), xp.where(later, high, middle)
-        return (low + high) / 2
+        t = (low + high) / 2
+        if isinstance(v, (int, float)):
+            return t
+        # comparisons have no derivative. Newton's steps change t by its rounding alone, and bring the derivatives: with
+        # (log α²/σ²)' = −g²/σ² the first step the first of them, the second step those up to the third
+        for _ in range(2):
+            rest = 2 * (log(self.alpha(t)) - log(self.sigma(t))) - v
+            t = t + rest * self.sigma(t) ** 2 / self.g(t) ** 2
+        return t
 
     def grid_parameter(self, t: Any) -> Any:
         """The variable in which this SDE's own grid is uniform: t itself, unless a subclass says otherwise."""
@@ -172,18 +180,22 @@ def checked_time(t: Any, sde: IsotropicSDE, low: float | None = None, high: floa
 
 
 def check_inside(name: str, v: Any, low: float, high: float, hint: str = "") -> None:
-    """A ValueError for numbers outside [low, high] but for rounding, NaN among them, and for an array of integers."""
+    """A ValueError for numbers outside [low, high] but for rounding, NaN among them, and for an array of integers.
+
+    Those under a tracer are taken as they are.
+    """
     if symbolic(v):
         return
     if isinstance(v, (int, float)):
         slack, least, most = 1e-12, float(v), float(v)
     elif namespace(v) and not is_floating(v):
         raise ValueError(f"{name} must hold floating-point numbers, got {v.dtype}")
-    elif 0 in v.shape:
+    elif 0 in v.shape or not backend_of(v).concrete(v):
         return
     else:
-        xp = array_api_compat.array_namespace(v)
-        slack, least, most = 4 * float(xp.finfo(v.dtype).eps), float(xp.min(v)), float(xp.max(v))
+        slack = 4 * float(array_api_compat.array_namespace(v).finfo(v.dtype).eps)
+        values = backend_of(v).to_numpy(v)  # within a trace even the least of what can be read is traced
+        least, most = float(values.min()), float(values.max())
     slack *= max(abs(low), abs(high))
     if not (low - slack <= least and most <= high + slack):
         shown = f"{least:g}" if least == most else f"values from {least:g} to {most:g}"

@@ -7,10 +7,9 @@ With D = E[x(0)|x(t)] = (x + σ²(t) score)/α(t) and the noise ε = −σ(t) sc
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from ..arrays import Score
+from ..arrays import Score, over, root
 from ..border import checked
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
@@ -34,8 +33,8 @@ class DDIM(SingleStep):
         self.eta = float(eta)
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
-        ratio, sigma, before = float(sde.alpha(s) / sde.alpha(t)), float(sde.sigma(s)), float(sde.sigma(t))
-        fresh = self.eta * sigma * math.sqrt(max(1 - (sigma / (ratio * before)) ** 2, 0.0))
-        kept = math.sqrt(max(sigma**2 - fresh**2, 0.0))
-        x = ratio * x + (ratio * before**2 - before * kept) * score(x, t)
-        return x + fresh * noise() if self.eta else x
+        ratio, sigma, before = sde.alpha(s) / sde.alpha(t), sde.sigma(s), sde.sigma(t)
+        fresh = self.eta * sigma * root(1 - (sigma / (ratio * before)) ** 2)
+        kept = root(sigma**2 - fresh**2)
+        x = over(ratio, x, x.ndim) * x + over(ratio * before**2 - before * kept, x, x.ndim) * score(x, t)
+        return x + over(fresh, x, x.ndim) * noise() if self.eta else x

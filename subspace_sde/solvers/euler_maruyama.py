@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from ..arrays import Score
+from ..arrays import Score, over, sqrt
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
 
@@ -20,12 +19,13 @@ class EulerMaruyama(SingleStep):
     """
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
-        f, g = float(sde.f(t)), float(sde.g(t))
-        if (times := abs(f * (t - s))) > _LARGEST:
+        f, g = sde.f(t), sde.g(t)
+        if isinstance(f, float) and (times := abs(f * (t - s))) > _LARGEST:
             raise ValueError(
                 f"one step from t = {t:.6g} takes x to {times:.0e} times itself, because f = α'/α is unbounded towards "
                 "α = 0: take DDIM() or DPMSolver(), more steps, or an SDE that ends a little below"
             )
-        pulled = (g * g * (t - s)) * score(x, t)
-        x = (1 + f * (s - t)) * x if f else x  # VE and EDM have no drift: a pass over x is saved
-        return x + pulled + (g * math.sqrt(t - s)) * noise()
+        pulled = over(g * g * (t - s), x, x.ndim) * score(x, t)
+        # VE and EDM have no drift: a pass over x is saved
+        x = x if isinstance(f, float) and f == 0 else over(1 + f * (s - t), x, x.ndim) * x
+        return x + pulled + over(g * sqrt(t - s), x, x.ndim) * noise()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ..arrays import Score
+from ..arrays import Score, over
 from ..border import checked
 from ..scores import probability_flow
 from ..sdes import IsotropicSDE
@@ -70,8 +70,8 @@ class Heun(SingleStep):
     def _heun(x: Any, t: float, s: float, score: Score, sde: IsotropicSDE) -> Any:
         flow = probability_flow(score, sde)
         slope = flow(x, t)
-        ahead = x + (s - t) * slope
-        return x + (0.5 * (s - t)) * (slope + flow(ahead, s))
+        ahead = x + over(s - t, x, x.ndim) * slope
+        return x + over(0.5 * (s - t), x, x.ndim) * (slope + flow(ahead, s))
 
     def _churned(self, x: Any, t: float, highest: float, sde: IsotropicSDE, noise: Draw) -> tuple[Any, float]:
         before = float(sde.sigma(t) / sde.alpha(t))

@@ -7,10 +7,9 @@ their formulas.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from ..arrays import Score
+from ..arrays import Score, over, root
 from ..sdes import IsotropicSDE
 from .base import Draw, SingleStep
 
@@ -19,6 +18,7 @@ class ReverseDiffusion(SingleStep):
     """x(s) = (2 − a) x + G² score + G z: first order, one evaluation a step."""
 
     def step(self, x: Any, t: float, s: float, score: Score, sde: IsotropicSDE, noise: Draw) -> Any:
-        a = float(sde.alpha(t) / sde.alpha(s))
-        variance = float(sde.sigma(t) ** 2 - (a * sde.sigma(s)) ** 2)
-        return (2 - a) * x + variance * score(x, t) + math.sqrt(variance) * noise()
+        a = sde.alpha(t) / sde.alpha(s)
+        variance = sde.sigma(t) ** 2 - (a * sde.sigma(s)) ** 2
+        moved = over(2 - a, x, x.ndim) * x + over(variance, x, x.ndim) * score(x, t)
+        return moved + over(root(variance), x, x.ndim) * noise()

@@ -67,7 +67,7 @@ class ComplementMoments(Moments):
         return as_float64(x, xp)
 
     def _squares(self, y: Any, xp: Any) -> Any:
-        found = [xp.sum(y[:0])]  # a level 0, which loses nothing: the full space alone is a process too
+        found = [xp.sum(y[:0, ...])]  # a level 0, which loses nothing: the full space alone is a process too
         for step in self.subspaces.steps:
             rejected = step._reject(y, xp)
             found.append(xp.sum(rejected * rejected))

@@ -7,6 +7,7 @@ every sum is taken in float64, so that neither float32 data, nor many samples, n
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
@@ -17,14 +18,15 @@ from typing import Any, Self, TypeVar
 import array_api_compat
 import numpy as np
 
-from ..arrays import batches, is_floating, namespace, on_host, sizes
-from ..backend import backend_of, host
+from ..arrays import batches, device, is_floating, namespace, part, sizes
+from ..backend import backend_of, check_concrete, host, library, on_host
 from ..border import checked
 from ..oracles import DCTGaussian, Gaussian, dct_basis
 from ..subspaces.patches import Tiling
 from .processes import check_alike, total
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
+_NUMPY = array_api_compat.array_namespace(np.zeros(()))  # numpy 1 itself does not follow the standard
 _CACHED = 1024  # of them, centred at a time: a matrix product is at its fastest then, and memory used again
 
 
@@ -61,14 +63,15 @@ class Moments(ABC):
         Dask array the chunks before.
         """
         if array_api_compat.is_dask_array(batch):
-            for part in batches(batch):
-                self.update(part)
+            for chunk in batches(batch):
+                self.update(chunk)
             return self
         xp, backend = namespace(batch), backend_of(batch)
         self._check_batch(batch)
+        check_concrete("batch", batch, "take in batches outside of it")
         with backend.no_grad():
             x = xp.reshape(batch, (-1, *self.shape))
-            blocks = [self._features(x[start : start + _ROWS], xp) for start in range(0, int(x.shape[0]), _ROWS)]
+            blocks = [self._features(part(x, start, _ROWS), xp) for start in range(0, int(x.shape[0]), _ROWS)]
             means = [_mean(y, xp) for y in blocks]
             if not all(np.all(np.isfinite(mean)) for mean in means):
                 last = self.samples + int(x.shape[0]) - 1
@@ -76,10 +79,10 @@ class Moments(ABC):
             for y, mean in zip(blocks, means):
                 about, n, size = backend.from_numpy(mean, y), int(y.shape[0]), _CACHED if on_host(y) else _ROWS
                 self._meet(n, mean)
-                self._add((y[start : start + size] - about for start in range(0, n, size)), xp)
+                self._add((part(y, start, size) - about for start in range(0, n, size)), xp)
                 rounded = mean - host(about)  # by the precision of y; what it adds to every sample is taken back
                 if rounded.any():
-                    self._add([rounded[None]], np, -n)
+                    self._add([rounded[None]], _NUMPY, -n)
             self.samples += int(x.shape[0])
         return self
 
@@ -87,7 +90,7 @@ class Moments(ABC):
         """Count n features of that mean: the squares between the two means, and the mean of all."""
         if self.count:
             shift = mean - self._mean
-            self._add([shift[None]], np, self.count * n / (self.count + n))
+            self._add([shift[None]], _NUMPY, self.count * n / (self.count + n))
             mean = self._mean + shift * (n / (self.count + n))
         self._mean, self.count = mean, self.count + n
 
@@ -124,7 +127,7 @@ class Moments(ABC):
         count, samples = (int(n) for n in total([self.count, self.samples], group))
         if count:
             mean = (total(self.count * self._mean, group) / count).reshape(self._mean.shape)
-            self._scatter = total(self._scatter + self.count * self._squares((self._mean - mean)[None], np), group)
+            self._scatter = total(self._scatter + self.count * self._squares((self._mean - mean)[None], _NUMPY), group)
             self.count, self.samples, self._mean = count, samples, mean
         return self
 
@@ -132,7 +135,7 @@ class Moments(ABC):
         """The mean of q, about the mean of the data or, with ``center=False``, about the origin; numpy float64."""
         self._check()
         found: np.ndarray[Any, Any] = self._scatter / self.count
-        return found if center else found + self._squares(self._mean[None], np)
+        return found if center else found + self._squares(self._mean[None], _NUMPY)
 
     @property
     def mean(self) -> np.ndarray[Any, Any]:
@@ -227,11 +230,11 @@ class Covariance(Moments):
         return self
 
     def _squares(self, y: Any, xp: Any) -> Any:
-        rows = xp.reshape(y, (y.shape[0], -1))
-        if on_host(rows):
-            return _gram(_rows(rows))
-        rows = as_float64(rows, xp)
-        return xp.matmul(xp.matrix_transpose(rows), rows)
+        flat = xp.reshape(y, (y.shape[0], -1))
+        if on_host(flat):
+            return _gram(_rows(flat))
+        flat = as_float64(flat, xp)
+        return xp.matmul(xp.matrix_transpose(flat), flat)
 
     def _add(self, parts: Iterable[Any], xp: Any, weight: float = 1.0) -> None:
         single = None
@@ -240,13 +243,13 @@ class Covariance(Moments):
             if not on_host(y):
                 super()._add([y], xp, weight)
                 continue
-            rows = _rows(xp.reshape(y, (y.shape[0], -1)))
+            flat = _rows(xp.reshape(y, (y.shape[0], -1)))
             if np.isscalar(self._scatter):
-                self._scatter = np.zeros((rows.shape[1],) * 2, order="F")
-            if rows.dtype == np.float64:
-                self._scatter = _gram(rows, weight, self._scatter)
+                self._scatter = np.zeros((flat.shape[1],) * 2, order="F")
+            if flat.dtype == np.float64:
+                self._scatter = _gram(flat, weight, self._scatter)
             else:
-                single = _gram(rows, weight, single)
+                single = _gram(flat, weight, single)
         if single is not None:
             self._scatter += single
 
@@ -341,12 +344,19 @@ class PowerSpectrum(Moments):
 
 
 def as_float64(x: Any, xp: Any) -> Any:
-    """`x` in float64, except on devices such as Apple's GPUs, which know none."""
-    return xp.astype(x, xp.float64, copy=False) if _has_float64(x) else x
+    """`x` in float64, except on devices that know none: Apple's GPUs, and JAX unless jax_enable_x64 is set."""
+    if _has_float64(x):
+        return xp.astype(x, xp.float64, copy=False)
+    warnings.warn(
+        f"{library(x)} has no float64 here, so that squares are summed in {x.dtype}: for JAX set jax_enable_x64",
+        stacklevel=3,
+    )
+    return x
 
 
 def _has_float64(x: Any) -> bool:
-    return not str(getattr(x, "device", "cpu")).startswith("mps")
+    info = array_api_compat.array_namespace(x).__array_namespace_info__()
+    return not str(device(x)).startswith("mps") and "float64" in info.dtypes(kind="real floating")
 
 
 def _mean(y: Any, xp: Any) -> np.ndarray[Any, Any]:

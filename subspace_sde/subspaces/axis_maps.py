@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from math import prod
 from typing import Any, TypeAlias
 
+import array_api_compat
 import numpy as np
 
 from ..backend import Constant
@@ -19,6 +20,7 @@ Matrix: TypeAlias = np.ndarray[Any, Any]
 SHORT = 512
 """Up to this length of an axis its matrix is built: `python -m benchmarks.transforms`."""
 
+_NUMPY = array_api_compat.array_namespace(np.zeros(()))  # numpy 1 itself does not follow the standard
 _MOST_TRIED = 2**15  # vectors of an axis that are tried one by one
 _AT_ONCE = 2**22  # numbers of them
 
@@ -42,7 +44,7 @@ class AxisMap(ABC):
 
     def matrix(self) -> Matrix:
         """U as a numpy array (n, m)."""
-        columns: Matrix = self.embed(np.eye(self.m), -1, np).T
+        columns: Matrix = self.embed(np.eye(self.m), -1, _NUMPY).T
         return columns
 
     def captured(self, basis: AxisMap) -> Matrix:
@@ -58,7 +60,7 @@ class AxisMap(ABC):
         found, some = np.empty(self.n), max(1, _AT_ONCE // self.n)
         for start in range(0, self.n, some):
             unit = np.eye(min(some, self.n - start), self.n, start)
-            found[start : start + some] = np.sum(self.restrict(basis.embed(unit, -1, np), -1, np) ** 2, axis=-1)
+            found[start : start + some] = np.sum(self.restrict(basis.embed(unit, -1, _NUMPY), -1, _NUMPY) ** 2, axis=-1)
         return found
 
     def keeps_lowest(self) -> bool:

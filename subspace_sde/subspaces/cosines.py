@@ -6,7 +6,6 @@ An N-point DCT is an N-point FFT of the entries in another order, even ones forw
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import array_api_compat
@@ -21,19 +20,11 @@ class Cosines:
 
     def __init__(self, n: int, m: int) -> None:
         self.n, self.m = n, m
-
-    @cached_property
-    def _gain(self) -> Constant:
-        """What makes each row of the DCT one of length 1."""
-        gain = np.full(self.m, (2 / self.n) ** 0.5)
-        gain[0] = self.n**-0.5
-        return Constant(gain)
-
-    @cached_property
-    def _angles(self) -> tuple[Constant, Constant]:
-        """cos and sin of πk/2n."""
-        angles = np.pi / (2 * self.n) * np.arange(max(self.m, self.n // 2 + 1))
-        return Constant(np.cos(angles)), Constant(np.sin(angles))
+        gain = np.full(m, (2 / n) ** 0.5)
+        gain[0] = n**-0.5
+        self._gain = Constant(gain)  # what makes each row of the DCT one of length 1
+        angles = np.pi / (2 * n) * np.arange(max(m, n // 2 + 1))
+        self._angles = Constant(np.cos(angles)), Constant(np.sin(angles))
 
     def coefficients(self, x: Any, axis: int, xp: Any) -> Any:
         """The lowest m coefficients of x along the axis, of length n."""
@@ -44,7 +35,7 @@ class Cosines:
 
             return _part(dct(x, axis=axis, norm="ortho"), self.m, axis)
         x, dtype = _complete(xp.moveaxis(x, axis, -1), xp)
-        v = xp.fft.rfft(xp.concat([x[..., ::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1))
+        v = xp.fft.rfft(_in_one(xp.concat([x[..., ::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1)))
         re, im = xp.real(v), xp.imag(v)
         if self.m > self.n // 2 + 1:  # the rest of V mirrors the first half
             rest = slice(1, self.n - self.n // 2)
@@ -70,7 +61,7 @@ class Cosines:
         cos, sin = (table.like(z)[:half] for table in self._angles)
         re, im = cos * first + sin * mirrored, sin * first - cos * mirrored
         complexes = xp.complex64 if z.dtype == xp.float32 else xp.complex128
-        v = xp.fft.irfft(xp.astype(re, complexes) + 1j * xp.astype(im, complexes), n=n)
+        v = xp.fft.irfft(_in_one(xp.astype(re, complexes) + 1j * xp.astype(im, complexes)), n=n)
         even, odd = v[..., : (n + 1) // 2], xp.flip(v[..., (n + 1) // 2 :], axis=-1)
         odd = xp.concat([odd, _zeros(odd, n % 2, xp)], axis=-1)
         x = xp.reshape(xp.stack([even, odd], axis=-1), (*v.shape[:-1], 2 * even.shape[-1]))[..., :n]
@@ -126,6 +117,11 @@ def lowest_cosines(n: int, m: int) -> AxisMap:
 def _complete(x: Any, xp: Any) -> tuple[Any, Any]:
     """x in a dtype that FFTs take, and its own."""
     return (x if x.dtype in (xp.float32, xp.float64) else xp.astype(x, xp.float32)), x.dtype
+
+
+def _in_one(x: Any) -> Any:
+    """x, its last axis in one chunk, as Dask wants it for an FFT."""
+    return x.rechunk({x.ndim - 1: -1}) if array_api_compat.is_dask_array(x) else x
 
 
 def _part(x: Any, m: int, axis: int) -> Any:

@@ -2,39 +2,69 @@
 
 import math
 import re
+import types
 
 import numpy as np
 import pytest
 import torch
 
+from subspace_sde import Downsampling, arrays
 from subspace_sde import backend as module
 from subspace_sde.backend import Constant, backend_of, library
 from subspace_sde.testing import check_backend
 
 
+@pytest.mark.also_on("strict", "read-only", "jax", "jax-float32")
 def test_contract(like):
     check_backend(backend_of(like), like)
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_backend_follows_the_library(like):
     backend = backend_of(like)
     assert backend.name == library(like) and backend_of(like) is backend
 
 
-def test_an_unknown_library_is_named(monkeypatch):
-    """An array of a library that the array API knows and nobody wrote a backend for."""
-    monkeypatch.setattr(module, "library", lambda x: "teapot")
+def test_an_array_of_a_library_outside_the_standard_is_named():
+    class Tensor:
+        shape, dtype = (2,), "float32"
+
+    Tensor.__module__ = "teapot.core"
     message = (
-        "no backend for teapot arrays is installed: found numpy, torch; a package that provides one registers it as "
-        "'teapot' in the entry-point group subspace_sde.backends"
+        "expected an array (numpy, torch, ...), got Tensor of teapot, a library that does not follow the array API "
+        "standard: pass one of numpy or torch or jax or dask"
     )
-    with pytest.raises(ValueError, match=re.escape(message)):
-        backend_of(np.zeros(2))
+    with pytest.raises(TypeError, match=re.escape(message)):
+        library(Tensor())
+    with pytest.raises(TypeError, match=re.escape(message)):
+        Downsampling((2,), 2, axes=(-1,)).restrict(Tensor())
+
+
+def test_what_to_install_is_said(monkeypatch):
+    monkeypatch.setattr(arrays, "find_spec", lambda name: name == "numpy" or None)
+    assert arrays.what_is_installed("torch", "numpy") == 'numpy or torch (pip install "subspace-sde[torch]")'
+
+
+def test_a_plug_in_that_lacks_something_is_refused_when_it_is_loaded(monkeypatch):
+    class Half:
+        name = "teapot"
+
+        def generator(self, seed, like): ...
+
+    entry = types.SimpleNamespace(value="teapots:Half", load=lambda: Half)
+
+    class Found(dict):
+        names = ("teapot",)
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: Found(teapot=entry))
+    message = "the plug-in teapots:Half for teapot arrays has no is_generator, normal, normals, to_numpy"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        module._found("teapot")
 
 
 def test_numpy_has_no_vjp_and_no_derivative_in_float32():
     backend, x = backend_of(np.zeros(())), np.ones(3)
-    with pytest.raises(ValueError, match=re.escape("pass torch arrays, or a score with a method vjp(x, t, v)")):
+    with pytest.raises(ValueError, match=re.escape("pass torch or JAX arrays, or a score with a method vjp(x, t, v)")):
         backend.vjp(np.sin, x)
     with pytest.raises(ValueError, match="a derivative of a numpy function needs float64, got float32"):
         backend.jvp(np.sin, x.astype(np.float32), x.astype(np.float32))
@@ -82,6 +112,7 @@ def test_half_precision(dtype):
     assert halves.dtype == np.float16
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_constants_follow_x(like, array, host):
     value = np.asarray([1.0, 1 / 3])
     constant = Constant(value)

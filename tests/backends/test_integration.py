@@ -10,6 +10,7 @@ import torch
 from subspace_sde.backend import backend_of
 
 
+@pytest.mark.also_on("strict", "jax")
 @pytest.mark.parametrize("empty", [(0, 3), (2, 0)])
 def test_integrate_leaves_nothing_as_it_is(empty, array):
     x = array(np.zeros(empty))
@@ -18,6 +19,7 @@ def test_integrate_leaves_nothing_as_it_is(empty, array):
     assert backend_of(y).integrate(lambda y, t: 1 / 0, y, 1.0, 1.0, 1e-3, 1e-3) is y
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_integrate_is_as_exact_as_its_tolerance(array, host, eps):
     # x' = x cos t, x = e^(sin t): errors fall with the tolerance, down to what the dtype can hold
     x, found = array(np.ones((1, 4))), []

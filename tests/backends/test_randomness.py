@@ -28,6 +28,7 @@ def ahead(request, monkeypatch):
     return not request.param
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_noise_of_a_sample_depends_on_its_stream_alone(like, ahead):
     """Bitwise, for any batch size, any chunk, and any place in the batch."""
     whole = noise(7, (6,), like, SHAPES)
@@ -66,6 +67,7 @@ def test_noise_is_standard_normal_and_independent(like, ahead):
     assert abs((x * across).mean()) * root < 5
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_noise_has_the_kind_of_like(like, ahead):
     drawn = Noise(0, (3,), like).normal((2,))
     assert library(drawn) == library(like) and drawn.dtype == like.dtype and tuple(drawn.shape) == (3, 2)
@@ -76,6 +78,7 @@ def test_noise_has_the_kind_of_like(like, ahead):
     assert tuple(empty.shape) == (0, 2, 5) and empty.dtype == like.dtype
 
 
+@pytest.mark.also_on("strict", "jax")
 def test_a_generator_is_taken_as_it_is(like):
     backend = backend_of(like)
     found = noise(backend.generator(5, like), (3,), like, SHAPES)

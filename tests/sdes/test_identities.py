@@ -71,6 +71,7 @@ CURVES = ("alpha", "sigma", "f", "g", "log_snr")
 parametrize = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 
 
+@pytest.mark.also_on("strict", "read-only", "jax")
 @parametrize
 def test_laws(sde, like):
     check_sde(sde, like)

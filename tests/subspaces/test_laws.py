@@ -71,6 +71,7 @@ KINDS = {
 }
 
 
+@pytest.mark.also_on("strict", "read-only")
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_laws(kind, like, eps, data):
