@@ -151,3 +151,12 @@ def along(matrix: Any, x: Any, axis: int, xp: Any) -> Any:
     before, after = x.shape[:i], x.shape[i + 1 :]
     product = xp.matmul(matrix, xp.reshape(x, (*before, x.shape[i], prod(after))))
     return xp.reshape(product, (*before, matrix.shape[0], *after))
+
+
+def moved(x: Any, source: int, target: int, xp: Any) -> Any:
+    """x with one axis elsewhere, both counted from the end; torch's moveaxis knows no vmap."""
+    if source == target:
+        return x
+    order = [i for i in range(x.ndim) if i != x.ndim + source]
+    order.insert(x.ndim + target, x.ndim + source)
+    return xp.permute_dims(x, tuple(order))

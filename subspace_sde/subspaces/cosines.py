@@ -12,7 +12,7 @@ import array_api_compat
 import numpy as np
 
 from ..backend import Constant
-from .axis_maps import SHORT, AxisMap, Dense, Matrix
+from .axis_maps import SHORT, AxisMap, Dense, Matrix, moved
 
 
 class Cosines:
@@ -33,8 +33,8 @@ class Cosines:
         if array_api_compat.is_numpy_namespace(xp):
             from scipy.fft import dct
 
-            return _part(dct(x, axis=axis, norm="ortho"), self.m, axis)
-        x, dtype = _complete(xp.moveaxis(x, axis, -1), xp)
+            return _part(dct(x, axis=axis, norm="ortho"), self.m, axis).astype(x.dtype, copy=False)
+        x, dtype = _complete(moved(x, axis, -1, xp), xp)
         v = xp.fft.rfft(_in_one(xp.concat([x[..., ::2], xp.flip(x[..., 1::2], axis=-1)], axis=-1)))
         re, im = xp.real(v), xp.imag(v)
         if self.m > self.n // 2 + 1:  # the rest of V mirrors the first half
@@ -44,7 +44,7 @@ class Cosines:
         kept = slice(self.m)
         cos, sin = (table.like(x)[kept] for table in self._angles)
         found = self._gain.like(x) * (cos * re[..., kept] + sin * im[..., kept])
-        return xp.moveaxis(xp.astype(found, dtype, copy=False), -1, axis)
+        return moved(xp.astype(found, dtype, copy=False), -1, axis, xp)
 
     def values(self, z: Any, axis: int, xp: Any) -> Any:
         """The n values along the axis of which z are the lowest m coefficients, the others being 0."""
@@ -53,8 +53,9 @@ class Cosines:
         if array_api_compat.is_numpy_namespace(xp):
             from scipy.fft import idct
 
-            return idct(z, n=self.n, axis=axis, norm="ortho")  # which appends the zeros
-        z, dtype = _complete(xp.moveaxis(z, axis, -1), xp)
+            # which appends the zeros, and makes single of half precision
+            return idct(z, n=self.n, axis=axis, norm="ortho").astype(z.dtype, copy=False)
+        z, dtype = _complete(moved(z, axis, -1, xp), xp)
         c, n, half = z / self._gain.like(z), self.n, self.n // 2 + 1
         c = xp.concat([c, _zeros(c, n - self.m + 1, xp)], axis=-1)  # C_0 … C_n, with C_n = 0
         first, mirrored = c[..., :half], xp.flip(c[..., n - half + 1 :], axis=-1)
@@ -65,7 +66,7 @@ class Cosines:
         even, odd = v[..., : (n + 1) // 2], xp.flip(v[..., (n + 1) // 2 :], axis=-1)
         odd = xp.concat([odd, _zeros(odd, n % 2, xp)], axis=-1)
         x = xp.reshape(xp.stack([even, odd], axis=-1), (*v.shape[:-1], 2 * even.shape[-1]))[..., :n]
-        return xp.moveaxis(xp.astype(x, dtype, copy=False), -1, axis)
+        return moved(xp.astype(x, dtype, copy=False), -1, axis, xp)
 
 
 class CosineBasis(AxisMap):

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import sizes
 from ..border import checked
 from ..specification import register
-from .axis_maps import SHORT, AxisMap, Chained, Dense, Matrix
+from .axis_maps import SHORT, AxisMap, Chained, Dense, Matrix, moved
 from .base import Identity, Subspace, per_axis
 from .basis import polished
 from .separable import AxisByAxis
@@ -145,21 +145,21 @@ class _Halving(AxisMap):
         self._reach = len(h) // 4 + 1
 
     def restrict(self, x: Any, axis: int, xp: Any) -> Any:
-        x, reach, m = xp.moveaxis(x, axis, -1), self._reach, self.m
+        x, reach, m = moved(x, axis, -1, xp), self._reach, self.m
         parts = (  # one at a time: they are large
             h * entries[..., reach + q : reach + q + m]
             for phase, taps in enumerate(self._taps)
             for entries in [_continued(x[..., phase::2], reach, xp)]
             for h, q in taps
         )
-        return xp.moveaxis(reduce(add, parts), -1, axis)
+        return moved(reduce(add, parts), -1, axis, xp)
 
     def embed(self, z: Any, axis: int, xp: Any) -> Any:
         reach, m = self._reach, self.m
-        z = _continued(xp.moveaxis(z, axis, -1), reach, xp)
+        z = _continued(moved(z, axis, -1, xp), reach, xp)
         phases = [reduce(add, (h * z[..., reach - q : reach - q + m] for h, q in taps)) for taps in self._taps]
         x = xp.stack(phases, axis=-1)
-        return xp.moveaxis(xp.reshape(x, (*x.shape[:-2], self.n)), -1, axis)
+        return moved(xp.reshape(x, (*x.shape[:-2], self.n)), -1, axis, xp)
 
 
 def _continued(x: Any, reach: int, xp: Any) -> Any:

@@ -145,3 +145,17 @@ def test_spectra_and_their_laws_on_long_axes():
     blocks = law.captured(Downsampling(shape, 4, axes=-1))
     assert blocks.shape == shape and abs(blocks.sum() - 4000) < 1e-8
     assert build(specify(dct_basis((3,)))) == dct_basis((3,))
+
+
+@pytest.mark.parametrize(
+    "subspace", [LowPass((600, 520), (40, 30)), LowPass((600,), 550, axes=-1), Wavelet((1024,), "db2", 2, axes=-1)]
+)
+def test_half_precision_and_vmap(subspace):
+    x = np.random.default_rng(0).standard_normal((2, *subspace.ambient_shape))
+    z = subspace.restrict(x)
+    half = subspace.restrict(x.astype(np.float16))
+    assert half.dtype == np.float16 and subspace.embed(half).dtype == np.float16
+    np.testing.assert_allclose(half, z, atol=0.02)
+    there, back = (torch.func.vmap(f)(torch.as_tensor(a)) for f, a in ((subspace.restrict, x), (subspace.embed, z)))
+    np.testing.assert_allclose(there, z, atol=1e-12)
+    np.testing.assert_allclose(back, subspace.embed(z), atol=1e-12)
