@@ -65,7 +65,11 @@ def decode_latents(vae: Any, latents: Array) -> Any:
 
 
 def units(config: Any) -> tuple[float, float]:
-    """scaling_factor and shift_factor of an autoencoder's config."""
+    """scaling_factor and shift_factor of an autoencoder's config; a ValueError for one that scales each channel."""
+    if config.get("latents_mean") is not None or config.get("latents_std") is not None:
+        raise ValueError(
+            "latents_mean and latents_std of the autoencoder are unknown here: one scale for all channels is"
+        )
     return float(config.get("scaling_factor") or 1.0), float(config.get("shift_factor") or 0.0)
 
 

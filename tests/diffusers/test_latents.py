@@ -137,6 +137,14 @@ def test_encode_and_decode_are_in_the_networks_units():
     np.testing.assert_allclose(encode_images(bare, PICTURES).numpy(), 2 * PICTURES - 1, atol=1e-12)
 
 
+@pytest.mark.parametrize("key", ["latents_mean", "latents_std"])
+def test_a_scale_of_each_channel_is_refused(key):
+    vae = Linear(**{key: [1.0, 2.0, 3.0]})
+    for call in (encode_images, decode_latents):
+        with pytest.raises(ValueError, match="latents_mean and latents_std of the autoencoder are unknown here"):
+            call(vae, PICTURES)
+
+
 def test_one_that_is_offloaded_is_asked_where_it_will_be():
     vae = Linear()
     vae._hf_hook = SimpleNamespace(execution_device=torch.device("meta"))
