@@ -15,7 +15,7 @@ from ..shown import Shown
 from .conventions import convention
 from .files import autoencoder_in, folder_of, network_in, scheduler_in
 from .latents import units
-from .networks import UNet2D
+from .networks import UNet2D, plain
 from .text_to_image import TEXT_TO_IMAGE, TextToImage
 
 
@@ -47,7 +47,9 @@ class Pretrained(Shown):
         (*batch, *shape), of other heights and widths too, t a float or an array over the batch.
     sde: the process under which it was trained.
     shape: (channels, height, width) of what it was trained on.
-    scale, offset: of its data, where pixels lie in [0, 1], or where an autoencoder gives latents, of those.
+    scale, offset: of its data, where pixels lie in [0, 1], or where an autoencoder gives latents, of those. The
+        autoencoder comes with a folder or a pipeline; of a pair it is not known, and these are those of pixels, or, of
+        a network that takes a text, 1 and 0.
     classes: how many class labels it takes, as the condition; None for a network without.
     latent: whether it works on the latents of an autoencoder.
     network, scheduler: of diffusers, as they were loaded or given.
@@ -101,7 +103,7 @@ def pretrained(source: Any) -> Pretrained:
 
 def _asked(network: Any, family: str, variance_type: Any, latent: bool) -> UNet2D | TextToImage:
     """The network as it is asked; a ValueError for one that is not known here."""
-    kind = type(network).__name__
+    kind = type(plain(network)).__name__
     if kind == "UNet2DModel":
         learns = None if variance_type is None else str(variance_type).startswith("learned")
         return UNet2D(network, family, learns, latent)
@@ -131,9 +133,5 @@ def _parts(source: Any) -> tuple[Any, Any, Mapping[str, Any] | None]:
 
 def _range_of_latents(config: Mapping[str, Any]) -> tuple[float, float]:
     """a and b of a z + b, what the network knows of the latents z: (z − shift_factor) scaling_factor."""
-    if config.get("latents_mean") is not None or config.get("latents_std") is not None:
-        raise ValueError(
-            "latents_mean and latents_std of the autoencoder are unknown here: one scale for all channels is"
-        )
     scale, shift = units(config)
     return scale, -scale * shift

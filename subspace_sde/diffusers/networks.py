@@ -67,9 +67,10 @@ class UNet2D:
         _check_halvable(self.multiple_of, height, width)
         batch = x.shape[:-3]
         flat = x.reshape(-1, channels, height, width)
-        weight = _weight(self.module, x)
         out = self.module(
-            flat.to(weight.dtype), _label(label, x, batch, flat.shape[0]), class_labels=self._labels(condition, flat)
+            flat.to(_dtype(self.module, x)),
+            _label(label, x, batch, flat.shape[0]),
+            class_labels=self._labels(condition, flat),
         ).sample
         return out[:, :channels].to(x.dtype).reshape(x.shape)
 
@@ -94,12 +95,21 @@ class UNet2D:
         return labels.reshape(-1).long()
 
 
-def _weight(module: Any, x: Any) -> Any:
-    """The network's first weight; a ValueError where it lies elsewhere than x."""
-    weight = next(module.parameters())
-    if weight.device != x.device and not hasattr(module, "_hf_hook"):  # which brings it there when it is called
-        raise ValueError(f"x lies on {x.device}, the network on {weight.device}: move one to the other")
-    return weight
+def plain(network: Any) -> Any:
+    """The network itself where `torch.compile` has wrapped it."""
+    return getattr(network, "_orig_mod", network)
+
+
+def _dtype(module: Any, x: Any) -> Any:
+    """What the network computes in; a ValueError where it computes elsewhere than where x lies.
+
+    Both are what diffusers says: weights may be kept in a narrower dtype, or on another device, until they are used.
+    """
+    place, own = module.device, x.device
+    apart = place.type != own.type or (None not in (place.index, own.index) and place.index != own.index)
+    if apart and not hasattr(module, "_hf_hook"):  # which brings it there when it is called
+        raise ValueError(f"x lies on {own}, the network on {place}: move one to the other")
+    return module.dtype
 
 
 def _label(label: Any, x: Any, batch: Any, count: int) -> Any:
@@ -109,6 +119,8 @@ def _label(label: Any, x: Any, batch: Any, count: int) -> Any:
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     if isinstance(label, (int, float)):
         return torch.full((count,), label, dtype=dtype, device=x.device)
+    if not isinstance(label, torch.Tensor):
+        raise TypeError(f"t is a number or, as x is, a torch tensor, got {type(label).__name__}")
     return label.to(dtype).expand(batch).reshape(-1)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..arrays import is_integer
 from ..conditions import check_condition, flat
-from .networks import _check_halvable, _label, _weight
+from .networks import _check_halvable, _dtype, _label
 
 _SIZE_OF_FLUX = 128  # its config names none; that of its pipeline, for images of 1024 × 1024
 
@@ -31,7 +31,7 @@ class TextToImage(ABC):
     module: the network.
     shape: (channels, height, width) of what it was trained on.
     multiple_of: which heights and widths it takes.
-    takes: the names of its condition, and the number of features of each; None for one number a sample.
+    takes: the names of its condition, and what a sample's entry of each has: words, features, (); None for any number.
     classes, latent: None, as they have no class labels, and True.
     """
 
@@ -42,6 +42,12 @@ class TextToImage(ABC):
         if family != self.family:
             raise ValueError(
                 f"{type(module).__name__} goes with a scheduler of the family {self.family!r}, got one of {family!r}"
+            )
+        config = module.config
+        if config.out_channels not in (None, config.in_channels):  # it is shown more than x: a mask, an image, edges
+            raise ValueError(
+                f"out_channels={config.out_channels} of the network is unknown here: known are as many as its "
+                f"in_channels={config.in_channels}"
             )
         if size is None:
             raise ValueError("sample_size of the network is None: its config must say for which images it was made")
@@ -66,10 +72,10 @@ class TextToImage(ABC):
             )
         _check_halvable(self.multiple_of, height, width)
         batch = x.shape[:-3]
-        given, dtype = self._given(condition, tuple(batch), x), _weight(self.module, x).dtype
+        given, dtype = self._given(condition, tuple(batch), x), _dtype(self.module, x)
         y = x.reshape(-1, channels, height, width)
         # a number of guidance stays exact until the network embeds it
-        given = {name: c if self.takes[name] is None else c.to(dtype) for name, c in given.items()}
+        given = {name: c.to(dtype) if self.takes[name] else c for name, c in given.items()}
         out = self._asked(y.to(dtype), _label(label, x, batch, y.shape[0]), given)
         return out.to(x.dtype).reshape(x.shape)
 
@@ -94,12 +100,13 @@ class TextToImage(ABC):
             raise ValueError(f"the network takes {names}: give a mapping of these names as the condition, got {got}")
         tensors = {name: torch.as_tensor(value, device=x.device) for name, value in found.items()}
         check_condition(tensors, batch)
-        for name, features in self.takes.items():
+        for name, takes in self.takes.items():
             rest = tuple(tensors[name].shape[len(batch) :])
-            if rest[-1:] != (() if features is None else (features,)):
+            if len(rest) != len(takes) or any(n not in (None, m) for n, m in zip(takes, rest)):
+                one = {0: "one number", 1: "{} features", 2: "words of {} features"}[len(takes)].format(*takes[-1:])
                 raise ValueError(
-                    f"{name} has {f'{features} features' if features else 'one number'} a sample in this network, got "
-                    f"shape {tuple(tensors[name].shape)} for the batch {batch}"
+                    f"{name} has {one} a sample in this network, got shape {tuple(tensors[name].shape)} for the batch "
+                    f"{batch}"
                 )
         given: dict[str, Any] = flat(tensors, batch)
         return given
@@ -121,15 +128,11 @@ class UNet2DCondition(TextToImage):
         ):
             if config.get(key) is not None:
                 raise ValueError(f"{key}={config[key]!r} of the network is unknown here: known is None")
-        if config.out_channels != config.in_channels:
-            raise ValueError(
-                f"out_channels={config.out_channels} of the network is unknown here: known are as many as its "
-                f"in_channels={config.in_channels}"
-            )
         if not is_integer(config.cross_attention_dim):
             raise ValueError(f"cross_attention_dim={config.cross_attention_dim} of the network: known is one number")
-        halvings, takes = len(config.block_out_channels) - 1, {"encoder_hidden_states": config.cross_attention_dim}
-        super().__init__(module, family, config.sample_size, config.in_channels, 2**halvings, takes)
+        takes = {"encoder_hidden_states": (None, config.cross_attention_dim)}
+        multiple_of = 2 ** (len(config.block_out_channels) - 1)
+        super().__init__(module, family, config.sample_size, config.in_channels, multiple_of, takes)
 
     def _asked(self, x: Any, label: Any, given: dict[str, Any]) -> Any:
         return self.module(x, label, **given).sample
@@ -146,8 +149,8 @@ class SD3Transformer2D(TextToImage):
     def __init__(self, module: Any, family: str) -> None:
         config = module.config
         takes = {
-            "encoder_hidden_states": config.joint_attention_dim,
-            "pooled_projections": config.pooled_projection_dim,
+            "encoder_hidden_states": (None, config.joint_attention_dim),
+            "pooled_projections": (config.pooled_projection_dim,),
         }
         super().__init__(module, family, config.sample_size, config.in_channels, config.patch_size, takes)
         self._most = config.pos_embed_max_size * config.patch_size
@@ -169,9 +172,9 @@ class FluxTransformer2D(TextToImage):
     def __init__(self, module: Any, family: str) -> None:
         config = module.config
         takes = {
-            "encoder_hidden_states": config.joint_attention_dim,
-            "pooled_projections": config.pooled_projection_dim,
-            **({"guidance": None} if config.guidance_embeds else {}),
+            "encoder_hidden_states": (None, config.joint_attention_dim),
+            "pooled_projections": (config.pooled_projection_dim,),
+            **({"guidance": ()} if config.guidance_embeds else {}),
         }
         super().__init__(module, family, _SIZE_OF_FLUX, config.in_channels // 4, 2, takes)
 

@@ -154,6 +154,29 @@ def test_half_precision_stays_inside():
         torch.testing.assert_close(found.double(), exact.score(x, 0.5), rtol=0.1, atol=0.05)
 
 
+def test_weights_may_be_kept_narrower_than_they_are_computed_with():
+    net, x = unet(), noise(2)
+    net.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float64)
+    assert next(net.parameters()).dtype == torch.float8_e4m3fn
+    model = pretrained((net, diffusers.DDPMScheduler(**PLAIN)))
+    with torch.no_grad():
+        found = model.score(x, 0.5)
+    torch.testing.assert_close(found, -raw(net, x, 499.0) / model.sde.sigma(0.5), rtol=1e-12, atol=1e-12)
+
+
+def test_what_torch_has_compiled():
+    net, x, scheduler = unet(), noise(2), diffusers.DDPMScheduler(**PLAIN)
+    model = pretrained((torch.compile(net, backend="eager"), scheduler))
+    with torch.no_grad():
+        torch.testing.assert_close(model.score(x, 0.5), pretrained((net, scheduler)).score(x, 0.5))
+
+
+def test_a_time_of_another_library():
+    model = pretrained((unet(), diffusers.DDPMScheduler(**PLAIN)))
+    with pytest.raises(TypeError, match="t is a number or, as x is, a torch tensor, got ndarray"):
+        model.score(noise(2), np.asarray([0.5, 0.5]))
+
+
 def test_learned_variances_are_left_out():
     net = unet(out_channels=6)
     model, x = pretrained((net, diffusers.DDPMScheduler(variance_type="learned_range", **PLAIN))), noise(2)

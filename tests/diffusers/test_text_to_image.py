@@ -183,7 +183,15 @@ def test_what_is_asked_wrongly_is_refused():
         ),
         (
             ({**right, "encoder_hidden_states": words[..., :2]},),
-            rf"encoder_hidden_states has {FEATURES} features a sample",
+            rf"encoder_hidden_states has words of {FEATURES} features a sample",
+        ),
+        (
+            ({**right, "encoder_hidden_states": words[:, 0]},),
+            rf"words of {FEATURES} features .*, got shape \(2, {FEATURES}\)",
+        ),
+        (
+            ({**right, "pooled_projections": pooled[:, None]},),
+            rf"has {POOLED} features .*, got shape \(2, 1, {POOLED}\)",
         ),
     ):
         with pytest.raises(ValueError, match=sentence):
@@ -217,6 +225,12 @@ def test_what_is_asked_wrongly_is_refused():
         ),
         (lambda: conditional_unet(), FlowMatchEulerDiscreteScheduler, "family 'betas', got one of 'flow'"),
         (lambda: conditional_unet(in_channels=9), DDIMScheduler, "out_channels=4 of the network is unknown here"),
+        (lambda: sd3(out_channels=8), FlowMatchEulerDiscreteScheduler, "out_channels=8 of the network is unknown here"),
+        (
+            lambda: flux(in_channels=32, out_channels=16),  # of FLUX.1 Depth, which sees an image beside x
+            FlowMatchEulerDiscreteScheduler,
+            "out_channels=16 of the network is unknown here: known are as many as its in_channels=32",
+        ),
         (lambda: conditional_unet(sample_size=None), DDIMScheduler, "sample_size of the network is None"),
         (lambda: conditional_unet(num_class_embeds=4), DDIMScheduler, "num_class_embeds=4 of the network is unknown"),
         (
