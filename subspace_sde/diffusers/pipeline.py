@@ -25,7 +25,8 @@ from ..subspaces import NestedSubspaces
 from .latents import decode_latents
 from .levels import as_json, fitted, from_json
 from .loading import Pretrained, pretrained
-from .schedulers import from_scheduler
+from .networks import plain
+from .schedulers import ends_at_noise, from_scheduler
 
 _OWN = ("unet_1", "unet_2", "unet_3", "unet_4")
 
@@ -113,9 +114,9 @@ class SubspacePipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers ha
         meet the threshold or that the network cannot halve, and a network that takes a text.
         """
         model = pretrained(pipe)
-        if not isinstance(model.network, UNet2DModel):
+        if not isinstance(plain(model.network), UNet2DModel):
             raise ValueError(
-                f"{type(model.network).__name__} takes a text, which no SubspacePipeline encodes: "
+                f"{type(plain(model.network)).__name__} takes a text, which no SubspacePipeline encodes: "
                 "sample(process, shared(pretrained(pipe).score, ...), condition=...), and decode what it gives"
             )
         vae = next((v for v in (getattr(pipe, name, None) for name in ("vae", "vqvae")) if v is not None), None)
@@ -184,7 +185,7 @@ class SubspacePipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers ha
                 bar.update()
                 if callback_on_step_end is not None:
                     found = callback_on_step_end(self, step.number - 1, step.t, {"latents": step.x})
-                    if found and found.get("latents") is not step.x:
+                    if found and found.get("latents", step.x) is not step.x:
                         raise ValueError(
                             "callback_on_step_end gave other latents, which are not taken: it may look, and raise"
                         )
@@ -216,8 +217,7 @@ class SubspacePipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers ha
         self.scheduler.set_timesteps(steps)
         if hasattr(self.scheduler, "set_sigmas"):
             self.scheduler.set_sigmas(steps)
-        times = from_scheduler(self.scheduler).tolist()
-        return times, len(times) <= steps
+        return from_scheduler(self.scheduler).tolist(), not ends_at_noise(self.scheduler)
 
     def _process(self, model: Pretrained, times: Sequence[float] | None = None) -> SubspaceSDE:
         """The levels on the part of the process that the times take."""

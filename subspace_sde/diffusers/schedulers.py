@@ -31,12 +31,12 @@ def from_scheduler(scheduler: Any) -> np.ndarray[Any, Any]:
     """
     told, name = convention(scheduler), type(scheduler).__name__
     times: np.ndarray[Any, Any]
-    if getattr(scheduler, "timesteps", None) is None or getattr(scheduler, "num_inference_steps", 1) is None:
+    if getattr(scheduler, "num_inference_steps", None) is None and told.family != "score":  # which has some at once
         raise ValueError(f"the {name} has no times yet: call its set_timesteps(steps) first")
     sde = told.sde
     if told.family == "flow":
         sigmas = scheduler.sigmas.double().numpy()
-        times = np.clip(sigmas[sigmas > 0], sde.t_min, sde.T)
+        times = np.asarray(list(dict.fromkeys(np.clip(sigmas[sigmas > 0], sde.t_min, sde.T))))
     elif told.family == "score":
         steps = len(scheduler.timesteps)
         if len(scheduler.discrete_sigmas) != steps:
@@ -53,6 +53,14 @@ def from_scheduler(scheduler: Any) -> np.ndarray[Any, Any]:
     if len(times) > 1 and not np.all(np.diff(times) < 0):
         raise ValueError(f"the times of the {name} do not decrease: {times.tolist()}")
     return times
+
+
+def ends_at_noise(scheduler: Any) -> bool:
+    """Whether the last step of a scheduler, after its ``set_timesteps``, leaves noise: the last of its times."""
+    if hasattr(scheduler, "final_alpha_cumprod"):
+        return bool(scheduler.final_alpha_cumprod < 1)
+    # the last step of ScoreSdeVeScheduler gives its mean, and DDPM knows no end but the data
+    return not hasattr(scheduler, "discrete_sigmas") and hasattr(scheduler, "sigmas") and bool(scheduler.sigmas[-1] > 0)
 
 
 def _of_steps(scheduler: Any, sde: IsotropicSDE) -> np.ndarray[Any, Any]:

@@ -63,9 +63,10 @@ def test_with_levels_it_is_sample(solver):
     assert ((found > 0) & (found < 1)).double().mean() > 0.2
 
 
-def test_a_scheduler_that_ends_at_noise_is_not_denoised():
+@pytest.mark.parametrize("offset", [0, 1])  # with none its last time is that noise already
+def test_a_scheduler_that_ends_at_noise_is_not_denoised(offset):
     pipe = pipeline(None)
-    pipe.scheduler = scheduler(set_alpha_to_one=False, steps_offset=1)
+    pipe.scheduler = scheduler(set_alpha_to_one=False, steps_offset=offset, beta_start=0.01)
     theirs = quiet(DDIMPipeline(pipe.unet, pipe.scheduler))
     ours, expected = (
         p(1, generator=seeded(5)[0], num_inference_steps=10, output_type="np").images for p in (pipe, theirs)
@@ -208,6 +209,7 @@ def test_callbacks_and_the_progress_bar(capsys):
     assert all(a[1] > b[1] for a, b in zip(seen, seen[1:]))
     assert "stages: 100%" in capsys.readouterr().err
     quiet(pipe)(1, num_inference_steps=4, output_type="pt", callback_on_step_end=lambda *given: None)
+    pipe(1, num_inference_steps=4, output_type="pt", callback_on_step_end=lambda *given: {"prompt_embeds": None})
     assert not capsys.readouterr().err
     with pytest.raises(ValueError, match="gave other latents, which are not taken"):
         pipe(1, num_inference_steps=4, callback_on_step_end=lambda p, i, t, kept: {"latents": kept["latents"] + 1})

@@ -7,10 +7,19 @@ import torch
 
 from subspace_sde import VE, RectifiedFlow
 from subspace_sde.diffusers import from_scheduler
+from subspace_sde.diffusers.schedulers import ends_at_noise
 from subspace_sde.sdes import Tabulated
 
 # numpy asks torch's tensors, which diffusers gives it, for an argument that they do not know
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+SCHEDULERS_WITHOUT_TIMES = [
+    diffusers.DDIMScheduler,
+    diffusers.EulerDiscreteScheduler,
+    diffusers.PNDMScheduler,
+    diffusers.FlowMatchEulerDiscreteScheduler,  # which holds those that it was trained at
+]
 
 
 def made(scheduler, *steps, **how):
@@ -63,6 +72,31 @@ def test_a_last_step_to_noise_is_a_time(kind):
     assert len(times) == 11 and times[-1] == pytest.approx(1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        ("EulerDiscreteScheduler", {"final_sigmas_type": "sigma_min"}),
+        ("DPMSolverMultistepScheduler", {"final_sigmas_type": "sigma_min"}),
+        ("DDIMScheduler", {"set_alpha_to_one": False}),
+        ("PNDMScheduler", {"set_alpha_to_one": False, "skip_prk_steps": True}),
+    ],
+)
+def test_a_scheduler_that_ends_at_noise_says_so_though_its_last_time_was_one_already(kind, config, spacing):
+    for ends, given in ((True, config), (False, dict.fromkeys(config.keys() & {"skip_prk_steps"}, True))):
+        given = {**given, **({} if ends or "set_alpha_to_one" not in config else {"set_alpha_to_one": True})}
+        scheduler = getattr(diffusers, kind)(timestep_spacing=spacing, **given)
+        scheduler.set_timesteps(10)
+        assert ends_at_noise(scheduler) is ends
+
+
+@pytest.mark.parametrize("kind", ["DDPMScheduler", "ScoreSdeVeScheduler", "EDMEulerScheduler"])
+def test_others_end_at_clean_data(kind):
+    scheduler = getattr(diffusers, kind)()
+    scheduler.set_timesteps(10)
+    assert ends_at_noise(scheduler) is False
+
+
 def test_pndm():
     config = {"set_alpha_to_one": False, "steps_offset": 1, "skip_prk_steps": True}  # of Stable Diffusion
     scheduler, times = made(diffusers.PNDMScheduler(**config), 10)
@@ -104,6 +138,14 @@ def test_the_shift_of_a_flow_is_in_its_times(config, how):
         np.testing.assert_allclose(times[1:], (3 * even / (1 + 2 * even))[1:], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("shift", "steps"), [(12.0, 100), (3.0, 1000)])
+def test_times_of_a_flow_beyond_its_last_are_one(shift, steps):
+    scheduler, times = made(diffusers.FlowMatchEulerDiscreteScheduler(shift=shift), steps)
+    own = scheduler.sigmas[:-1].double().numpy()
+    assert (own > 0.999).sum() > 1 and times[0] == 0.999
+    np.testing.assert_array_equal(times[1:], own[own < 0.999])
+
+
 def test_zero_terminal_snr_begins_one_step_below():
     scheduler = diffusers.DDIMScheduler(rescale_betas_zero_snr=True, timestep_spacing="trailing")
     scheduler.set_timesteps(4)
@@ -111,7 +153,7 @@ def test_zero_terminal_snr_begins_one_step_below():
         assert from_scheduler(scheduler).tolist() == [0.999, 0.75, 0.5, 0.25]
 
 
-@pytest.mark.parametrize("kind", [diffusers.DDIMScheduler, diffusers.EulerDiscreteScheduler, diffusers.PNDMScheduler])
+@pytest.mark.parametrize("kind", SCHEDULERS_WITHOUT_TIMES)
 def test_without_times(kind):
     with pytest.raises(ValueError, match=f"the {kind.__name__} has no times yet: call its set_timesteps"):
         from_scheduler(kind())
