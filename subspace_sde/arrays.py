@@ -54,6 +54,11 @@ Time: TypeAlias = float | Array
 """t, a float, or an array over the batch."""
 
 
+def numpy_namespace() -> Any:
+    """The standard's functions for numpy arrays, those of numpy 1 too; loaded when it is first asked for."""
+    return array_api_compat.array_namespace(np.zeros(()))
+
+
 def namespace(*arrays: Any) -> Any:
     """The array API namespace of `arrays`; one library, one device and one dtype, or an error.
 

@@ -73,7 +73,8 @@ class LowRankGaussian(Normal):
                 f"where the diagonal is not one number ({least:.3g} to {most:.3g} here) the eigenvectors are not those "
                 "of the factors: take its `dense()`, or the mean of the diagonal"
             )
-        return np.append(self._sizes**2, 0.0) + most
+        found: np.ndarray[Any, Any] = np.append(self._sizes**2, 0.0) + most
+        return found
 
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
         each = norms(subspace, self._directions.T.reshape(-1, *self.shape))

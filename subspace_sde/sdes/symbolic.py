@@ -174,7 +174,7 @@ class Symbolic(IsotropicSDE):
         closed = ", closed_form=True" if self.closed_form else ""
         return f"Symbolic({', '.join(f'{name}={value}' for name, value in given.items())}{closed})"
 
-    def _arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         trees = {name: written(name, expression) for name, expression in self._given.items()}
         return {**trees, "t_min": self.t_min, "T": self.T, "closed_form": self.closed_form}
 

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 import array_api_compat
 import numpy as np
 
-from ..arrays import batches, device, is_floating, namespace, part, sizes
+from ..arrays import batches, device, is_floating, namespace, numpy_namespace, part, sizes
 from ..backend import backend_of, check_concrete, host, library, on_host
 from ..border import checked
 from ..oracles import DCTGaussian, Gaussian, dct_basis
@@ -26,7 +26,6 @@ from ..subspaces.patches import Tiling
 from .processes import check_alike, total
 
 _ROWS = 4096  # samples squared at a time: sums of float32 products are no longer than that
-_NUMPY = array_api_compat.array_namespace(np.zeros(()))  # numpy 1 itself does not follow the standard
 _CACHED = 1024  # of them, centred at a time: a matrix product is at its fastest then, and memory used again
 
 
@@ -82,7 +81,7 @@ class Moments(ABC):
                 self._add((part(y, start, size) - about for start in range(0, n, size)), xp)
                 rounded = mean - host(about)  # by the precision of y; what it adds to every sample is taken back
                 if rounded.any():
-                    self._add([rounded[None]], _NUMPY, -n)
+                    self._add([rounded[None]], numpy_namespace(), -n)
             self.samples += int(x.shape[0])
         return self
 
@@ -90,7 +89,7 @@ class Moments(ABC):
         """Count n features of that mean: the squares between the two means, and the mean of all."""
         if self.count:
             shift = mean - self._mean
-            self._add([shift[None]], _NUMPY, self.count * n / (self.count + n))
+            self._add([shift[None]], numpy_namespace(), self.count * n / (self.count + n))
             mean = self._mean + shift * (n / (self.count + n))
         self._mean, self.count = mean, self.count + n
 
@@ -127,7 +126,9 @@ class Moments(ABC):
         count, samples = (int(n) for n in total([self.count, self.samples], group))
         if count:
             mean = (total(self.count * self._mean, group) / count).reshape(self._mean.shape)
-            self._scatter = total(self._scatter + self.count * self._squares((self._mean - mean)[None], _NUMPY), group)
+            self._scatter = total(
+                self._scatter + self.count * self._squares((self._mean - mean)[None], numpy_namespace()), group
+            )
             self.count, self.samples, self._mean = count, samples, mean
         return self
 
@@ -135,7 +136,7 @@ class Moments(ABC):
         """The mean of q, about the mean of the data or, with ``center=False``, about the origin; numpy float64."""
         self._check()
         found: np.ndarray[Any, Any] = self._scatter / self.count
-        return found if center else found + self._squares(self._mean[None], _NUMPY)
+        return found if center else found + self._squares(self._mean[None], numpy_namespace())
 
     @property
     def mean(self) -> np.ndarray[Any, Any]:

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from math import prod
 from typing import Any, TypeAlias
 
-import array_api_compat
 import numpy as np
 
+from ..arrays import numpy_namespace
 from ..backend import Constant
 
 Matrix: TypeAlias = np.ndarray[Any, Any]
@@ -20,7 +20,6 @@ Matrix: TypeAlias = np.ndarray[Any, Any]
 SHORT = 512
 """Up to this length of an axis its matrix is built: `python -m benchmarks.transforms`."""
 
-_NUMPY = array_api_compat.array_namespace(np.zeros(()))  # numpy 1 itself does not follow the standard
 _MOST_TRIED = 2**15  # vectors of an axis that are tried one by one
 _AT_ONCE = 2**22  # numbers of them
 
@@ -44,7 +43,7 @@ class AxisMap(ABC):
 
     def matrix(self) -> Matrix:
         """U as a numpy array (n, m)."""
-        columns: Matrix = self.embed(np.eye(self.m), -1, _NUMPY).T
+        columns: Matrix = self.embed(np.eye(self.m), -1, numpy_namespace()).T
         return columns
 
     def captured(self, basis: AxisMap) -> Matrix:
@@ -57,10 +56,10 @@ class AxisMap(ABC):
                 f"how much of each of the {self.n} vectors of a basis along an axis this subspace keeps is known for "
                 f"LowPass and Downsampling and cosines alone; others are tried one by one, at most {_MOST_TRIED}"
             )
-        found, some = np.empty(self.n), max(1, _AT_ONCE // self.n)
+        found, some, xp = np.empty(self.n), max(1, _AT_ONCE // self.n), numpy_namespace()
         for start in range(0, self.n, some):
             unit = np.eye(min(some, self.n - start), self.n, start)
-            found[start : start + some] = np.sum(self.restrict(basis.embed(unit, -1, _NUMPY), -1, _NUMPY) ** 2, axis=-1)
+            found[start : start + some] = np.sum(self.restrict(basis.embed(unit, -1, xp), -1, xp) ** 2, axis=-1)
         return found
 
     def keeps_lowest(self) -> bool:
@@ -77,7 +76,8 @@ class Whole(AxisMap):
     def restrict(self, x: Any, axis: int, xp: Any) -> Any:
         return x
 
-    embed = restrict
+    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        return z
 
     def captured(self, basis: AxisMap) -> Matrix:
         return np.ones(self.n)

@@ -15,7 +15,8 @@ from ..arrays import namespace
 from ..backend import Constant, backend_of, host
 from ..border import checked
 from ..specification import register
-from .base import Matrix, Shape, Subspace
+from .axis_maps import Matrix
+from .base import Shape, Subspace
 
 
 @checked

@@ -122,7 +122,7 @@ def _complete(x: Any, xp: Any) -> tuple[Any, Any]:
 
 def _in_one(x: Any) -> Any:
     """x, its last axis in one chunk, as Dask wants it for an FFT."""
-    return x.rechunk({x.ndim - 1: -1}) if array_api_compat.is_dask_array(x) else x
+    return x.rechunk({x.ndim - 1: -1}) if array_api_compat.is_dask_array(x) else x  # type: ignore[no-untyped-call]
 
 
 def _part(x: Any, m: int, axis: int) -> Any:

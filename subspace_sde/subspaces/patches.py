@@ -12,7 +12,8 @@ from ..arrays import sizes
 from ..backend import Constant
 from ..border import checked
 from ..specification import register
-from .base import Matrix, Shape, Subspace
+from .axis_maps import Matrix
+from .base import Shape, Subspace
 from .basis import as_float64, orthonormal
 
 _MOST_SQUARED = 2**13  # numbers in a patch of which a square matrix is made: 512 MB

@@ -125,7 +125,7 @@ def _towards_orthonormal(h: Matrix) -> Matrix:
 
 def _along_axis(n: int, levels: int, h: Matrix) -> AxisMap:
     """The halvings of an axis of length n, one after the other: as a matrix where it is short."""
-    maps = [_Halving(n >> level, h) for level in range(levels)]
+    maps: list[AxisMap] = [_Halving(n >> level, h) for level in range(levels)]
     if n <= SHORT:
         return Dense(polished(reduce(np.matmul, [each.matrix() for each in maps])))
     return reduce(Chained, maps)
