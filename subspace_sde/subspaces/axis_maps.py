@@ -43,8 +43,7 @@ class AxisMap(ABC):
 
     def matrix(self) -> Matrix:
         """U as a numpy array (n, m)."""
-        columns: Matrix = self.embed(np.eye(self.m), -1, numpy_namespace()).T
-        return columns
+        return np.array(self.embed(np.eye(self.m), -1, numpy_namespace()).T)  # the caller's own
 
     def captured(self, basis: AxisMap) -> Matrix:
         """‖Uᵀv‖² of the vectors v of an orthonormal basis of the axis, (n,)."""

@@ -73,6 +73,18 @@ def _goes_on(case: _Case) -> None:
     case.uncorrelated("draws of one generator are independent", rows.astype(np.float64))
 
 
+@_law("normals are the next draw of each generator")
+def _several(case: _Case) -> None:
+    ways: list[list[np.ndarray[Any, Any]]] = [[], []]
+    generators = [[case.backend.generator(seed, case.like) for seed in (3, 4)] for _ in ways]
+    for _ in range(2):  # and the one after
+        both = case.law.works("normals", case.backend.normals, generators[0], (2, 5), case.like)
+        case.law.kind("normals", both, case.law.array(np.zeros((2, 2, 5))))
+        ways[0].append(case.law.host(both))
+        ways[1].append(np.stack([case.law.host(case.backend.normal(g, (2, 5), case.like)) for g in generators[1]]))
+    case.law.equal("normals are the next draw of each generator", np.stack(ways[0]), np.stack(ways[1]))
+
+
 @_law("is_generator knows its own, and nothing else")
 def _known(case: _Case) -> None:
     generator = case.backend.generator(0, case.like)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import sympy
+from array_api_compat import array_namespace
 
 from subspace_sde import EDM, VE, VP, IsotropicSDE, RectifiedFlow, SubVP
 from subspace_sde.sdes import Tabulated
@@ -39,13 +40,7 @@ class Cosine(IsotropicSDE):
             return getattr(math, name)(math.pi / 2 * t)
         if isinstance(t, sympy.Basic):
             return getattr(sympy, name)(sympy.Float(math.pi, 50) / 2 * t)
-        return getattr(t.__array_namespace__() if isinstance(t, np.ndarray) else _torch(), name)(math.pi / 2 * t)
-
-
-def _torch():
-    import torch
-
-    return torch
+        return getattr(array_namespace(t), name)(math.pi / 2 * t)
 
 
 # a new SDE goes through every test by one line here

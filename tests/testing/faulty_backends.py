@@ -93,6 +93,10 @@ BACKEND_FAULTS = {
     ),
     "a generator that begins again": (N64, dict(normal=lambda g, s, like: DEFAULT_RNG(3).standard_normal(s))),
     "rows of a draw alike": (N64, dict(normal=equal_rows)),
+    "one generator for all": (
+        N64,
+        dict(normals=lambda gs, s, like: np.stack([NUMPY.normal(gs[0], s, like) for _ in gs])),
+    ),
     "lists are generators": (
         N64,
         dict(is_generator=lambda rng: isinstance(rng, (np.random.Generator, list, np.ndarray))),

@@ -128,6 +128,7 @@ BACKENDS = {
     "float32 for float64": KIND,
     "no numbers without axes": KIND,
     "no empty draw": KIND,
+    "one generator for all": "normals are the next draw of each generator",
     "the seed ignored": "adjacent seeds are uncorrelated",
     "seeds 2k and 2k + 1 alike": "adjacent seeds are uncorrelated",
     "streams correlated": "adjacent seeds are uncorrelated",
