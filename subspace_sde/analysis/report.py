@@ -121,6 +121,11 @@ def _label(name: str) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
+def _short(name: str) -> str:
+    """The last part of a path, where that is what the name is; a legend has no room for all folders."""
+    return name.rstrip("/").rpartition("/")[2][-40:] or name[-40:]
+
+
 def _range(found: dict[str, Any]) -> str:
     """What the numbers are, and which axes may get shorter."""
     if found["of"] == ["images", "pixels"]:
@@ -147,7 +152,7 @@ def draw(found: Analysis, out: Path) -> list[str]:
         "gaussian-divergence": plotting.divergence_curves(curves, found.threshold),
         "plan": plotting.plan_bar(found.plan),
         "projections": plotting.projections(few, kinds, axes),
-        "power": plotting.power_spectrum({_label(found.data): power[None] if power.ndim > 2 else power}),
+        "power": plotting.power_spectrum({_label(_short(found.data)): power[None] if power.ndim > 2 else power}),
     }
     if (principal := subspaces.get(f"pca{half}")) is not None:
         figures["basis"] = plotting.basis_vectors(principal, axes=axes)

@@ -144,10 +144,12 @@ SHAPES = {  # of a sample, and the picture of each of the 2 or 6 samples and of 
 def test_arrays_have_pictures_that_suit(kind, run, tmp_path, monkeypatch):
     shape, form = SHAPES[kind]
     x = np.random.default_rng(0).standard_normal((20, *shape)).cumsum(axis=-1)
-    np.savez(tmp_path / "x.npz", x)
+    folder = tmp_path / ("a long way down " * 6) / ("and further " * 6)  # no legend has room for that
+    folder.mkdir(parents=True)
+    np.savez(folder / "x.npz", x)
     drawn, draw = [], plotting.projections
     monkeypatch.setattr(plotting, "projections", lambda *given: drawn.append(draw(*given)) or drawn[-1])
-    code, text, error = run(tmp_path / "x.npz", "--out", tmp_path / "out", "--multiple-of", "1")
+    code, text, error = run(folder / "x.npz", "--out", tmp_path / "out", "--multiple-of", "1")
     assert (code, error) == (0, "") and "of the full model's numbers." in text
     names = {"gaussian-divergence", "plan", "projections", "power", "cost"}
     files = {"analysis.json", "plan.json", *(f"{name}.png" for name in names)}
