@@ -15,6 +15,9 @@ from ..backend import Constant
 from .axis_maps import SHORT, AxisMap, Dense, Matrix, moved
 
 
+_LONGEST = 2**28  # numbers along an axis: the tables alone take 4 GB
+
+
 class Cosines:
     """The orthonormal DCT-II of length n: `coefficients`, of which the lowest m are kept, and back by `values`."""
 
@@ -23,6 +26,8 @@ class Cosines:
         gain = np.full(m, (2 / n) ** 0.5)
         gain[0] = n**-0.5
         self._gain = Constant(gain)  # what makes each row of the DCT one of length 1
+        if n > _LONGEST:
+            raise ValueError(f"an axis of {n} numbers is too long for a cosine transform: at most {_LONGEST}")
         angles = np.pi / (2 * n) * np.arange(max(m, n // 2 + 1))
         self._angles = Constant(np.cos(angles)), Constant(np.sin(angles))
 

@@ -118,6 +118,11 @@ def test_what_would_have_to_be_tried_a_hundred_thousand_times_is_refused():
         DCTGaussian(np.zeros(2**17), np.ones(2**17)).captured(Wavelet((2**17,), "db2", axes=-1))
 
 
+def test_an_axis_that_no_memory_holds_is_refused():
+    with pytest.raises(ValueError, match=r"an axis of 1000000000 numbers is too long for a cosine transform"):
+        LowPass((10**9,), 10**8, axes=-1)
+
+
 def test_a_million_numbers_take_a_few_copies():
     n, m = 2**20, 2**18
     x = np.random.default_rng(0).standard_normal((1, n)).astype(np.float32)
