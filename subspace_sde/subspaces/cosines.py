@@ -14,7 +14,6 @@ import numpy as np
 from ..backend import Constant
 from .axis_maps import SHORT, AxisMap, Dense, Matrix, moved
 
-
 _LONGEST = 2**28  # numbers along an axis: the tables alone take 4 GB
 
 
@@ -22,12 +21,12 @@ class Cosines:
     """The orthonormal DCT-II of length n: `coefficients`, of which the lowest m are kept, and back by `values`."""
 
     def __init__(self, n: int, m: int) -> None:
+        if n > _LONGEST:
+            raise ValueError(f"an axis of {n} numbers is too long for a cosine transform: at most {_LONGEST}")
         self.n, self.m = n, m
         gain = np.full(m, (2 / n) ** 0.5)
         gain[0] = n**-0.5
         self._gain = Constant(gain)  # what makes each row of the DCT one of length 1
-        if n > _LONGEST:
-            raise ValueError(f"an axis of {n} numbers is too long for a cosine transform: at most {_LONGEST}")
         angles = np.pi / (2 * n) * np.arange(max(m, n // 2 + 1))
         self._angles = Constant(np.cos(angles)), Constant(np.sin(angles))
 
