@@ -36,6 +36,7 @@ from subspace_sde.scores import shared
 from subspace_sde.solvers import DPMSolver
 
 from .project import processor
+from .solver_costs import Spectrum
 
 STEPS, THRESHOLD = 24, 3e-3
 PLANS = {"3/4": (3,), "1/2": (2,), "3/4, 1/2": (3, 2)}  # quarters of the edge
@@ -125,10 +126,7 @@ def process_of(quarters: tuple[int, ...], shape: tuple[int, ...], variance: floa
     power, low = power_of(shape, variance), [LowPass(shape, shape[-1] * q // 4) for q in quarters]
     data = DCTGaussian(np.zeros(shape), power)
     times = [curve.time_at(THRESHOLD) for curve in gaussian_divergence(data, sde, low)]
-    levels = NestedSubspaces.from_subspaces(low)
-    kept = [power[tuple(slice(n) for n in level.shape)].sum() for level in levels]
-    lost = [(a - b) / (u.dim - v.dim) for a, b, u, v in zip(kept, kept[1:], levels, levels[1:])]
-    return SubspaceSDE(sde, levels, times, [float(v) for v in lost])
+    return Spectrum(power, sde).process(NestedSubspaces.from_subspaces(low), tuple(times))
 
 
 def evaluations(process: SubspaceSDE) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from subspace_sde import VE, LowPass, NestedSubspaces, SubspaceSDE, gaussian_divergence, plan, sample
+from subspace_sde import VE, IsotropicSDE, LowPass, NestedSubspaces, SubspaceSDE, gaussian_divergence, plan, sample
 from subspace_sde.images import photos, unit_batches
 from subspace_sde.oracles import DCTGaussian
 from subspace_sde.sampling import stage_times
@@ -32,7 +32,7 @@ ERRORS = (0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.045)
 class Spectrum:
     """The variances of the DCT of the data, and of samples."""
 
-    def __init__(self, power: np.ndarray, sde: VE) -> None:
+    def __init__(self, power: np.ndarray, sde: IsotropicSDE) -> None:
         self.power, self.sde = power, sde
         self.target = power + sde.sigma(sde.t_min) ** 2
 

@@ -15,7 +15,7 @@ from ..planning.plans import Plan
 from ..process import SubspaceSDE
 from ..scores.process_change import times_of_level
 from ..sdes import IsotropicSDE
-from ..specification import _plain, build, specify
+from ..specification import build, specify
 from ..statistics import ComplementMoments, PowerSpectrum
 from ..subspaces import LowPass, NestedSubspaces
 from .latents import check_pixels
@@ -24,11 +24,12 @@ from .loading import Pretrained
 
 def as_json(process: SubspaceSDE) -> dict[str, Any]:
     """What `from_json` reads: the subspaces, the log-SNR of every switch, the complements' variances and mean."""
+    described = specify(process)
     return {
-        "subspaces": specify(process.subspaces),
+        "subspaces": described["subspaces"],
         "log_snrs": [float(process.sde.log_snr(t)) for t in process.times],
-        "complement_variances": list(process.complement_variances),
-        "mean": _plain(process.mean),
+        "complement_variances": described["complement_variances"],
+        "mean": described.get("mean"),
     }
 
 

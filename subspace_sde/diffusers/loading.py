@@ -15,8 +15,8 @@ from ..shown import Shown
 from .conventions import convention
 from .files import autoencoder_in, folder_of, network_in, scheduler_in
 from .latents import units
-from .networks import UNet2D, plain
-from .text_to_image import TEXT_TO_IMAGE, TextToImage
+from .networks import Network, UNet2D, plain
+from .text_to_image import TEXT_TO_IMAGE
 
 
 class NetworkScore:
@@ -101,7 +101,7 @@ def pretrained(source: Any) -> Pretrained:
     return Pretrained(score, told.sde, raw.shape, scale, offset, raw.classes, raw.latent, network, scheduler)
 
 
-def _asked(network: Any, family: str, variance_type: Any, latent: bool) -> UNet2D | TextToImage:
+def _asked(network: Any, family: str, variance_type: Any, latent: bool) -> Network:
     """The network as it is asked; a ValueError for one that is not known here."""
     kind = type(plain(network)).__name__
     if kind == "UNet2DModel":

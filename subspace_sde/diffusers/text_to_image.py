@@ -12,31 +12,26 @@ precision; x and what is returned keep their own.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arrays import is_integer
 from ..conditions import check_condition, flat
-from .networks import _check_halvable, _dtype, _label
+from .networks import Network
 
 _SIZE_OF_FLUX = 128  # its config names none; that of its pipeline, for images of 1024 × 1024
 
 
-class TextToImage(ABC):
+class TextToImage(Network):
     """What they have in common.
 
     Attributes
     ----------
-    module: the network.
-    shape: (channels, height, width) of what it was trained on.
-    multiple_of: which heights and widths it takes.
     takes: the names of its condition, and what a sample's entry of each has: words, features, (); None for any number.
-    classes, latent: None, as they have no class labels, and True.
     """
 
     family: str
-    classes, latent = None, True
+    latent = True
 
     def __init__(self, module: Any, family: str, size: Any, channels: int, multiple_of: int, takes: Any) -> None:
         if family != self.family:
@@ -49,41 +44,16 @@ class TextToImage(ABC):
                 f"out_channels={config.out_channels} of the network is unknown here: known are as many as its "
                 f"in_channels={config.in_channels}"
             )
-        if size is None:
-            raise ValueError("sample_size of the network is None: its config must say for which images it was made")
-        height, width = (size, size) if is_integer(size) else size
-        self.module, self.multiple_of, self.takes = module, multiple_of, dict(takes)
-        self.shape = (int(channels), int(height), int(width))
+        super().__init__(module, size, channels, multiple_of)
+        self.takes = dict(takes)
 
-    def __call__(self, x: Any, label: Any, *condition: Any) -> Any:
-        import torch
+    def _other_channels(self, channels: int, shape: tuple[int, ...]) -> str:
+        hint = ": encode images to latents first, subspace_sde.diffusers.encode_images(vae, images)"
+        return f"the network takes latents, (*batch, {self.shape[0]}, height, width), got {shape}" + hint * (
+            channels == 3
+        )
 
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(
-                f"the network takes torch tensors, got {type(x).__name__}: sample(..., like=torch.zeros(()))"
-            )
-        channels, height, width = x.shape[-3:] if x.ndim >= 3 else (0, 0, 0)
-        if channels != self.shape[0]:
-            hint = ": encode images to latents first, subspace_sde.diffusers.encode_images(vae, images)" * (
-                channels == 3
-            )
-            raise ValueError(
-                f"the network takes latents, (*batch, {self.shape[0]}, height, width), got {tuple(x.shape)}{hint}"
-            )
-        _check_halvable(self.multiple_of, height, width)
-        batch = x.shape[:-3]
-        given, dtype = self._given(condition, tuple(batch), x), _dtype(self.module, x)
-        y = x.reshape(-1, channels, height, width)
-        # a number of guidance stays exact until the network embeds it
-        given = {name: c.to(dtype) if self.takes[name] else c for name, c in given.items()}
-        out = self._asked(y.to(dtype), _label(label, x, batch, y.shape[0]), given)
-        return out.to(x.dtype).reshape(x.shape)
-
-    @abstractmethod
-    def _asked(self, x: Any, label: Any, given: dict[str, Any]) -> Any:
-        """What the network says, of x (size, channels, height, width) in its own dtype and label (size,)."""
-
-    def _given(self, condition: tuple[Any, ...], batch: tuple[int, ...], x: Any) -> dict[str, Any]:
+    def _given(self, condition: tuple[Any, ...], batch: tuple[int, ...], x: Any, dtype: Any) -> dict[str, Any]:
         import torch
 
         names = " and ".join(self.takes)
@@ -108,8 +78,8 @@ class TextToImage(ABC):
                     f"{name} has {one} a sample in this network, got shape {tuple(tensors[name].shape)} for the batch "
                     f"{batch}"
                 )
-        given: dict[str, Any] = flat(tensors, batch)
-        return given
+        # a number of guidance stays exact until the network embeds it
+        return {name: c.to(dtype) if self.takes[name] else c for name, c in flat(tensors, batch).items()}
 
 
 class UNet2DCondition(TextToImage):

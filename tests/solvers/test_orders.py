@@ -19,6 +19,7 @@ from subspace_sde.solvers import (
     PredictorCorrector,
     ReverseDiffusion,
 )
+from tests.testing.faulty_solvers import Published
 
 D = 7
 SIZES = (7, 5, 3, 2)
@@ -96,17 +97,6 @@ def test_order_on_every_process(solver, order, sde, spacing):
 
 def test_the_published_coefficient_of_3m_is_of_order_2():
     """What is wrong with half of the second difference, so that the right one is not taken for the same."""
-
-    class Published(DPMSolver):
-        def _moved(self, x, t, s, values, sde):
-            x = super()._moved(x, t, s, values, sde)
-            if len(values) < 3:
-                return x
-            (a, d0), (b, d1), (c, d2) = values
-            h = 0.5 * float(sde.log_snr(s)) - a
-            second = ((d0 - d1) / (a - b) - (d1 - d2) / (b - c)) / (a - c)  # half of the second derivative
-            return x - sde.alpha(s) * (h * h / 2 - h - math.expm1(-h)) * second
-
     found = errors(made(EDM(), 0), data(), Published(3), 0.0, (96, 192))[:, 0]
     assert orders(found)[-1] == pytest.approx(2, abs=0.15)
 

@@ -18,7 +18,7 @@ class Published(DPMSolver):
             return x
         (a, d0), (b, d1), (c, d2) = values
         h = 0.5 * float(sde.log_snr(s)) - a
-        second = ((d0 - d1) / (a - b) - (d1 - d2) / (b - c)) / (a - c)
+        second = ((d0 - d1) / (a - b) - (d1 - d2) / (b - c)) / (a - c)  # half of the second derivative
         return x - sde.alpha(s) * (h * h / 2 - h - math.expm1(-h)) * second
 
 
