@@ -41,7 +41,9 @@ def decode(
             grey = picture.mode in {"1", "L", "LA", "La"} or picture.mode.startswith("I;16") or "LA;16" in raw
             shown = _opaque(picture, raw).convert("L" if channels == 1 or (channels is None and grey) else "RGB")
             if size is not None and shown.size != size[::-1]:
-                shown = ImageOps.fit(shown, size[::-1])  # the largest central part of that form, scaled
+                whole = all(edge % n == 0 for edge, n in zip(shown.size, size[::-1]))
+                method = Image.Resampling.BOX if whole else Image.Resampling.BICUBIC  # block means where they exist
+                shown = ImageOps.fit(shown, size[::-1], method)  # the largest central part of that form, scaled
             return np.atleast_3d(np.asarray(shown)).transpose(2, 0, 1), bright
 
 

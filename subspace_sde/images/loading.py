@@ -39,8 +39,9 @@ def load(
         ``"builtin"`` (crops of the photographs inside scikit-learn and scikit-image, no download; ``"photos"`` too
         where no folder has that name), or the name of a data set on the hub (its split ``train``). A `Path` is always
         a file or folder.
-    size: the edge of the square, or the height and width, to which each image is cropped and scaled; without it images
-        must be of one size (and the built-in ones are 32 × 32).
+    size: the edge of the square, or the height and width, to which each image is cropped and scaled (by block means
+        where both edges of the image are multiples of it); without it images must be of one size (and the built-in
+        ones are 32 × 32).
     seed: decides which images are held out, and which crops are cut from the photographs.
     skip_bad: leave out what cannot be read as an image, with a warning that counts and names it.
     channels: 3 makes all images RGB, 1 makes them grey; without it all stay grey where all are, else become RGB.

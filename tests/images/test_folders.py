@@ -131,6 +131,15 @@ def test_a_ramp_scaled_is_a_ramp(tmp_path, shape):
     np.testing.assert_allclose(found[2:-2], np.broadcast_to(centres[2:-2, None, None], (12, 16, 3)), atol=3)
 
 
+def test_an_edge_divided_by_a_whole_number_gives_block_means(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 18, 3), dtype=np.uint8)
+    for name in "ab":
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    means = pixels.reshape(4, 3, 6, 3, 3).mean(axis=(1, 3))
+    # Pillow rounds twice, once an axis
+    np.testing.assert_allclose(only_image(tmp_path, size=(4, 6)).astype(float), means, atol=1)
+
+
 def test_mixed_sizes_are_refused_unless_a_size_is_given(tmp_path):
     plain(size=(6, 5)).save(tmp_path / "a.png")
     plain(size=(5, 6)).save(tmp_path / "b.png")
