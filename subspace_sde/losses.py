@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from .arrays import Array, Score, check_score, is_floating, namespace, over
+from .arrays import Array, Score, at_least_single, check_score, is_floating, namespace, over
 from .backend import RNG, Noise
 from .border import checked
 from .conditions import Condition, check_condition
@@ -78,7 +78,8 @@ def denoising_score_matching(
 
     Returns
     -------
-    (*batch,): its mean over t uniform in (t_min, T) is the loss to minimise.
+    (*batch,): its mean over t uniform in (t_min, T) is the loss to minimise. In float32 where x0 is narrower, since
+    (ε/σ)² soon exceeds what float16 holds.
 
     >>> import numpy as np
     >>> from subspace_sde import VE
@@ -95,15 +96,16 @@ def denoising_score_matching(
         raise ValueError(f"t has shape {batch}, which is not how the shape {tuple(x0.shape)} of x0 begins")
     t = checked_time(t, sde)
     noise = Noise(rng, batch, x0).normal(shape)
-    sigma = over(sde.sigma(t), x0, len(shape))
-    x = over(sde.alpha(t), x0, len(shape)) * x0 + sigma * noise
+    clean, noise, wide = (at_least_single(values) for values in (x0, noise, t))
+    alpha, sigma = (over(c, clean, len(shape)) for c in (sde.alpha(wide), sde.sigma(wide)))
+    x = xp.astype(alpha * clean + sigma * noise, x0.dtype, copy=False)
     if condition is not None:
         check_condition(condition, batch)
     found = score(x, t, *(() if condition is None else (condition,)))
     check_score(found, x, "the score")
-    error = found + noise / sigma
+    error = at_least_single(found) + noise / sigma
     squares = xp.reshape(error * error, (*batch, math.prod(shape)))
-    weights = weighting(sde, t)
+    weights = weighting(sde, wide)
     if getattr(weights, "shape", None) != t.shape:
         raise ValueError(f"`weighting` gives one number for every t, got {brief(weights)} for {brief(t)}")
-    return xp.astype(weights, x0.dtype) * xp.mean(squares, axis=-1)
+    return xp.astype(weights, squares.dtype, copy=False) * xp.mean(squares, axis=-1)

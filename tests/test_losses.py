@@ -54,6 +54,21 @@ def test_expected_value(sde, c, array, host):
     assert abs(loss.mean() - expected) < 5 * loss.std() / math.sqrt(len(loss))
 
 
+@pytest.mark.parametrize("half", [np.float16, torch.float16, torch.bfloat16], ids=str)
+def test_little_noise_does_not_overflow_half_precision(half):
+    """(ε/σ)² is 10⁴ on average here and up to 10⁵ and more; float16 ends at 65504."""
+    sde = VE()
+    t = sde.time_at_log_snr(2 * math.log(100.0))
+    x0 = np.zeros((8, 1000))
+
+    def narrow(values):
+        return values.astype(half) if half is np.float16 else torch.asarray(values, dtype=half)
+
+    found = denoising_score_matching(lambda x, t: 0 * x, narrow(x0), narrow(np.full(8, t)), sde, rng=0)
+    assert found.dtype in (np.float32, torch.float32)
+    np.testing.assert_allclose(np.asarray(found), 1, atol=5 * math.sqrt(2 / 1000) + 0.05)
+
+
 @by_sde
 @pytest.mark.parametrize("weighting", [sigma_squared, likelihood, edm(0.5)], ids=["sigma", "likelihood", "edm"])
 def test_the_true_score_is_the_minimiser(sde, weighting, array, host):

@@ -13,7 +13,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import device, is_floating, namespace, over, part
+from ..arrays import at_least_single, device, is_floating, namespace, over, part
 from ..backend import Constant, backend_of
 from ..border import checked
 from ..sdes import IsotropicSDE
@@ -76,11 +76,12 @@ class Empirical(Oracle):
             return -gap / over(sde.sigma(t), x, len(self.shape)) ** 2
 
         def product(x: Any, t: Any, v: Any) -> Any:
+            dtype, x, v = x.dtype, at_least_single(x), at_least_single(v)
             (_, gap, along), xp = self._seen(x, t, sde, v)
             axes = tuple(range(-len(self.shape), 0))
             covariance = along - gap * xp.sum(gap * v, axis=axes, keepdims=True)  # of the points, times v
             variance = over(sde.sigma(t), x, len(self.shape)) ** 2
-            return (covariance / variance - v) / variance
+            return xp.astype((covariance / variance - v) / variance, dtype, copy=False)
 
         return KnownScore(score, product, self.shape)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from ..arrays import over, part
+from ..arrays import at_least_single, over, part
 from ..backend import Constant, host
 from ..border import checked
 from ..sdes import IsotropicSDE
@@ -100,11 +100,12 @@ class LowRankGaussian(Normal):
         # ‖w‖² is the part that the factors explain: a sum of squares, where Woodbury's formula takes a difference
         square = xp.sum(split.rest**2 / split.variance, axis=-1) + xp.sum(split.explained**2, axis=-1)
         volume = xp.sum(xp.log(2 * math.pi * split.variance), axis=-1) + xp.linalg.slogdet(split.small)[1][:, None]
-        return xp.reshape(-0.5 * (square + volume), tuple(x.shape[: x.ndim - len(self.shape)]))
+        found = xp.reshape(-0.5 * (square + volume), tuple(x.shape[: x.ndim - len(self.shape)]))
+        return xp.astype(found, x.dtype, copy=False)
 
     def _score(self, x: Any, t: Any, sde: IsotropicSDE) -> Any:
         split, xp = self._split(x, t, sde)
-        return xp.reshape(-split.rest / split.variance, x.shape)
+        return xp.astype(xp.reshape(-split.rest / split.variance, x.shape), x.dtype, copy=False)
 
     @property
     def _numbers(self) -> int:
@@ -121,7 +122,7 @@ class LowRankGaussian(Normal):
         return found.reshape(x.shape)
 
     def _split(self, x: Any, t: Any, sde: IsotropicSDE) -> tuple[_Split, Any]:
-        xp, trailing = array_api_compat.array_namespace(x), len(self.shape)
+        xp, trailing, x = array_api_compat.array_namespace(x), len(self.shape), at_least_single(x)
         factors, d = self._factors.like(x), math.prod(self.shape)
         alpha, sigma = (over(c, x, trailing) for c in (sde.alpha(t), sde.sigma(t)))
         y = x - alpha * self._mean.like(x)

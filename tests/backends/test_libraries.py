@@ -29,6 +29,11 @@ SINGLE = {
     "torch": torch.zeros(()),
     "array_api_strict": array_api_strict.zeros((), dtype=array_api_strict.float32),
 }
+HALF = [
+    np.zeros((), dtype=np.float16),
+    torch.zeros((), dtype=torch.float16),
+    torch.zeros((), dtype=torch.bfloat16),
+]
 NO_USE_OF_DASK = {"sampling", "encoding", "adaptive steps", "likelihood", "posteriors", "a Gaussian of low rank"}
 """Step by step its graphs grow with every step; and it has no eigenvalues, nor solves systems in batches."""
 
@@ -86,6 +91,21 @@ def test_eager_in_float32(library, group, exact, monkeypatch):
     kind = Kind(SINGLE[library])
     for case in ALL[group]:
         compare(case, kind, case.run(kind, kind(case.x)), exact.host(case.run(exact, case.x)))
+
+
+NARROW = [(half, group) for half in HALF for group in GROUPS]
+# every operation on a new dtype is compiled anew by JAX, so some of the groups
+NARROW += [(jnp.zeros((), dtype="bfloat16"), group) for group in ("process", "full score", "losses")]
+
+
+@pytest.mark.parametrize(("half", "group"), NARROW, ids=lambda x: x if isinstance(x, str) else str(x.dtype))
+def test_eager_in_half_precision(half, group, exact, monkeypatch):
+    """Sums over many steps leave more of the rounding than one."""
+    same_noise(monkeypatch, half)
+    kind = Kind(half)
+    for case in ALL[group]:
+        wider = case._replace(tolerance=5 * case.tolerance)
+        compare(wider, kind, case.run(kind, kind(case.x)), exact.host(case.run(exact, case.x)))
 
 
 @pytest.mark.parametrize("kind", ["jax"], indirect=True)
