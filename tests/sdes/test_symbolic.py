@@ -43,6 +43,7 @@ IDS = [f"{name} by {', '.join(list(arguments)[:2])}" for name, arguments in BOTH
 by_both = pytest.mark.parametrize(("name", "sde"), [(name, Symbolic(**given)) for name, given in BOTH], ids=IDS)
 
 
+@pytest.mark.also_on("strict", "jax")
 @by_both
 def test_equal_to_those_by_hand(name, sde, like, array, host, eps):
     """Curve by curve, float by float and array by array, the log-SNR down to t_min too."""
@@ -63,6 +64,7 @@ def test_equal_to_those_by_hand(name, sde, like, array, host, eps):
     assert set(sde.methods.values()) == {"closed form", "bisection"}
 
 
+@pytest.mark.also_on("strict", "jax")
 @by_both
 def test_laws(name, sde, like):
     check_sde(sde, like)
