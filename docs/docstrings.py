@@ -27,7 +27,10 @@ def rewrite(text: str) -> str:
     """
     lines: list[str] = []
     summary, *blocks = re.split(r"\n[ \t]*\n", text)
-    for block in (summary, *sorted(blocks, key=lambda block: not block.startswith(">>>"))):
+    for block in (
+        summary,
+        *sorted(blocks, key=lambda block: not block.startswith(">>>")),
+    ):
         first, *rest = block.strip("\n").split("\n")
         if first.startswith(">>>"):
             lines += ["```pycon", first, *rest, "```"]
@@ -43,21 +46,29 @@ def rewrite(text: str) -> str:
 
 def _item(title: str, line: str) -> str:
     if title == "Returns":
-        return _escape(line).replace(": ", "&#58; ")  # what stands before a colon is no type here
-    names, colon, description = line.partition(": ") if re.match(r"[\w, ]+: ", line) else ("", "", line)
+        # what stands before a colon is no type here
+        return _escape(line).replace(": ", "&#58; ")
+    names, colon, description = (
+        line.partition(": ") if re.match(r"[\w, ]+: ", line) else ("", "", line)
+    )
     return names.replace(", ", ",") + colon + _escape(description)
 
 
 def _escape(text: str) -> str:
     """`text` with the underscores and the stars of unpacking escaped, outside of code."""
     parts = _CODE.split(text)
-    parts[::2] = [re.sub(r"([(,] ?)\*(?=\w)", r"\1\\*", part.replace("_", r"\_")) for part in parts[::2]]
+    parts[::2] = [
+        re.sub(r"([(,] ?)\*(?=\w)", r"\1\\*", part.replace("_", r"\_"))
+        for part in parts[::2]
+    ]
     return "".join(parts)
 
 
 def _is_dataclass(obj: griffe.Object) -> bool:
     """Whether `obj` only holds what a function takes or returns."""
-    return obj.is_class and any("dataclass" in str(decorator.value) for decorator in obj.decorators)
+    return obj.is_class and any(
+        "dataclass" in str(decorator.value) for decorator in obj.decorators
+    )
 
 
 class Docstrings(griffe.Extension):
@@ -69,15 +80,24 @@ class Docstrings(griffe.Extension):
             if room.is_alias or not room.exports or not room.modules:
                 continue
             names = {name: room[name].final_target for name in map(str, room.exports)}
-            places = {name: (obj.module.name != "base", obj.module.path, obj.lineno) for name, obj in names.items()}
+            places = {
+                name: (obj.module.name != "base", obj.module.path, obj.lineno)
+                for name, obj in names.items()
+            }
             order = sorted(names, key=places.__getitem__)
-            room.members = {name: room.members[name] for name in (*order, *room.members)}
+            room.members = {
+                name: room.members[name] for name in (*order, *room.members)
+            }
             for module in room.modules.values():
-                defined = [names[name] for name in order if names[name].module is module]
+                defined = [
+                    names[name] for name in order if names[name].module is module
+                ]
                 first = min(defined, key=_is_dataclass, default=None)
                 if module.docstring and first and first.docstring:
                     summary, *rest = first.docstring.value.split("\n\n", 1)
-                    first.docstring.value = "\n\n".join([summary, module.docstring.value, *rest])
+                    first.docstring.value = "\n\n".join(
+                        [summary, module.docstring.value, *rest]
+                    )
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Called once an object of any kind is complete."""
