@@ -1,11 +1,13 @@
-"""Lets mkdocstrings read this project's docstrings: underlined sections of ``name: text`` lines, and bare doctests.
+"""Lets mkdocstrings read this project's docstrings.
 
-The lines under ``Parameters``, ``Returns``, ... become the indented blocks of the Google style, which griffe parses;
-each doctest becomes a fenced block, where Markdown would see quotations, and comes right after the summary; and
-subscripts and ``(*batch, *shape)`` are escaped, where Markdown would see emphasis.
+They have underlined sections of ``name: text`` lines, and bare doctests. The lines
+under ``Parameters``, ``Returns``, ... become the indented blocks of the Google style,
+which griffe parses; each doctest becomes a fenced block, where Markdown would see
+quotations, and comes right after the summary; and subscripts and ``(*batch, *shape)``
+are escaped, where Markdown would see emphasis.
 
-A room is shown by the names that it exports. What a file of it opens with, its equation mostly, is shown with the first
-function or class of the file that is more than a record.
+A room is shown by the names that it exports. What a file of it opens with, its equation
+mostly, is shown with the file's first function or class that is more than a record.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ _CODE = re.compile(r"(`+.+?`+)", re.DOTALL)
 
 
 def rewrite(text: str) -> str:
-    """The docstring `text`: its summary, its examples as fenced blocks, then the rest, with sections in Google's style.
+    """The docstring `text`: its summary, its examples as fenced blocks, then the rest.
 
-    >>> rewrite("Doubles x.\\n\\nReturns\\n-------\\n2x\\n\\n>>> double(1)\\n2").split("\\n\\n")
+    Sections are in Google's style.
+
+    >>> text = "Doubles x.\\n\\nReturns\\n-------\\n2x\\n\\n>>> double(1)\\n2"
+    >>> rewrite(text).split("\\n\\n")
     ['Doubles x.', '```pycon\\n>>> double(1)\\n2\\n```', 'Returns:\\n    2x']
     """
     lines: list[str] = []
@@ -55,7 +60,7 @@ def _item(title: str, line: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """`text` with the underscores and the stars of unpacking escaped, outside of code."""
+    """`text` with underscores and the stars of unpacking escaped, outside of code."""
     parts = _CODE.split(text)
     parts[::2] = [
         re.sub(r"([(,] ?)\*(?=\w)", r"\1\\*", part.replace("_", r"\_"))
@@ -75,7 +80,10 @@ class Docstrings(griffe.Extension):
     """Rewrites every docstring once a package is read."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
-        """Called before `on_object`: the rooms' names in the order of their files, and what the files open with."""
+        """Called before `on_object`: sorts the rooms' names as their files have them.
+
+        What a file opens with goes to the first of its names.
+        """
         for room in pkg.modules.values():
             if room.is_alias or not room.exports or not room.modules:
                 continue

@@ -123,9 +123,12 @@ def log_likelihood(
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> from subspace_sde.solvers import DormandPrince
     >>> from subspace_sde.likelihood import Exact
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0]
+    ... )
     >>> normal = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I)
-    >>> found = log_likelihood(process, [normal, normal], np.ones((1, 4)), solver=DormandPrince(), trace=Exact())
+    >>> x = np.ones((1, 4))
+    >>> found = log_likelihood(process, [normal] * 2, x, DormandPrince(), trace=Exact())
     >>> found.nats.round(2), (-2 - 2 * np.log(2 * np.pi)).round(2)
     (array([-5.68]), np.float64(-5.68))
     """

@@ -132,7 +132,9 @@ def split(process: SubspaceSDE, k: int, x: Any, t: float) -> tuple[Any, Any]:
 
     >>> import numpy as np
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((2,), 2, axes=(-1,))]), [0.5], [2.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((2,), 2, axes=(-1,))]), [0.5], [2.0]
+    ... )
     >>> inner, c = split(process, 1, np.asarray([3.0, 1.0]), 0.5)  # Σ⊥ = 2 + σ²(0.5) = 2.5
     >>> inner.round(3), c.round(3)
     (array([2.828]), array([ 0.632, -0.632]))

@@ -36,9 +36,12 @@ class LowRankGaussian(Normal):
     Raises ValueError for shapes that do not fit, NaN, infinity, or a negative diagonal.
 
     >>> from subspace_sde import VE
-    >>> brightness = LowRankGaussian(np.zeros((3, 64, 64)), np.ones((3 * 64 * 64, 1)), 0.1)  # common to all pixels
+    >>> # common to all pixels
+    >>> brightness = LowRankGaussian(np.zeros((3, 64, 64)), np.ones((3 * 64 * 64, 1)), 0.1)
     >>> x, sigma = np.ones((1, 3, 64, 64)), VE().sigma(0.5)
-    >>> bool(np.allclose(brightness.score(VE())(x, 0.5), -1 / (3 * 64 * 64 + 0.1 + sigma**2)))
+    >>> bool(
+    ...     np.allclose(brightness.score(VE())(x, 0.5), -1 / (3 * 64 * 64 + 0.1 + sigma**2))
+    ... )
     True
     """
 

@@ -125,7 +125,8 @@ def at_level(score: Score, sde: IsotropicSDE, subspace: Subspace) -> Score:
     >>> def any_size(x, t):  # the score of independent N(0.5, 0.04) pixels
     ...     return (0.5 - x) / (0.04 + sde.sigma(t) ** 2)
     >>> level = at_level(any_size, sde, LowPass((3, 32, 32), 20))
-    >>> z = np.full((1, 3, 20, 20), 0.5 * 1.6)  # grey images are 1.6 times grey: the mean of the level
+    >>> # grey images are 1.6 times grey: the mean of the level
+    >>> z = np.full((1, 3, 20, 20), 0.5 * 1.6)
     >>> float(np.max(np.abs(level(z, 0.6))))
     0.0
     """
@@ -168,7 +169,9 @@ def shared(score: Score, sde: IsotropicSDE, subspaces: NestedSubspaces) -> list[
     Raises ValueError as `at_level` does.
 
     >>> from subspace_sde import VE, LowPass
-    >>> nested = NestedSubspaces.from_subspaces([LowPass((3, 32, 32), 20), LowPass((3, 32, 32), 12)])
+    >>> nested = NestedSubspaces.from_subspaces(
+    ...     [LowPass((3, 32, 32), 20), LowPass((3, 32, 32), 12)]
+    ... )
     >>> len(shared(lambda x, t: -x, VE(), nested))
     3
     """
