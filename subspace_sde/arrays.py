@@ -154,7 +154,7 @@ def check_array(y: Any, whose: str) -> None:
 
     >>> check_array({"sample": np.zeros(3)}, "the network")
     Traceback (most recent call last):
-    TypeError: the network returned a dict where an array is due: did you forget `["sample"]`?
+    TypeError: the network returned a dict where an array is due: did you forget ...
     """
     if array_api_compat.is_array_api_obj(y):
         return

@@ -61,7 +61,7 @@ def linearised(function: Callable[[Any], Any], x: Any, whose: str) -> tuple[Any,
     tensor([1., 1.])
     >>> linearised(lambda x: x.detach() ** 2, torch.ones(2), "the square")
     Traceback (most recent call last):
-    ValueError: the square changes with x, but its derivative is cut off, by torch.no_grad(), ...
+    ValueError: the square changes with x, but its derivative is cut off, ...
     """
     token = _TAKEN.set(whose)
     try:

@@ -2,7 +2,8 @@
 
 In stages, with x_k followed over [t_k, t_{k+1}] and x⊥_{k|k-1}(t_k) split off on the way,
 
-    log p(x(t_min)) = Σ_{k=0..K} ∫ ∇·v_k dt + Σ_{k=1..K} log N(x⊥_{k|k-1}(t_k); α μ⊥_k, Σ⊥_{k|k-1}(t_k))
+    log p(x(t_min)) = Σ_{k=0..K} ∫ ∇·v_k dt
+                      + Σ_{k=1..K} log N(x⊥_{k|k-1}(t_k); α μ⊥_k, Σ⊥_{k|k-1}(t_k))
                       + log N(x_K(T); 0, σ²(T))
 
 with v_k = f x_k − ½ g² s_k(x_k, t) of eq. 3. With the full score (eq. 11) the same complements stay, as

@@ -2,7 +2,8 @@
 
 With D = α²δ + σ² and M = I + α²FᵀD⁻¹F, which is small (Woodbury's identity and the determinant lemma),
 
-    w = αM⁻¹FᵀD⁻¹(x − αμ),  ∇ log p(x, t) = −D⁻¹(x − αμ − αFw),  log det(α²(FFᵀ + diag(δ)) + σ²I) = Σ log D + log det M
+    w = αM⁻¹FᵀD⁻¹(x − αμ),    ∇ log p(x, t) = −D⁻¹(x − αμ − αFw),
+    log det(α²(FFᵀ + diag(δ)) + σ²I) = Σ log D + log det M
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A network that was trained under (α', σ') on a y + b is the score of c y under (α, σ) by
 
-    s(x, t) = r s'(r x + α'(t') b, t'),  log_snr'(t') = log_snr(t) + 2 log(c/a),  r = α'(t') a / (α(t) c)
+    s(x, t) = r s'(r x + α'(t') b, t'),    r = α'(t') a / (α(t) c),
+    log_snr'(t') = log_snr(t) + 2 log(c/a)
 
 With one process, a = 1 and b = 0 that is every level's score from one network, where the level's coordinates are c
 times a smaller array of the same kind (`Subspace.coordinate_scale`): s_k(z, σ) = s'(z/c, σ/c)/c on VE.
