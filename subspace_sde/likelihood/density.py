@@ -128,8 +128,8 @@ def log_likelihood(
     ...     VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0]
     ... )
     >>> normal = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I)
-    >>> x = np.ones((1, 4))
-    >>> found = log_likelihood(process, [normal] * 2, x, DormandPrince(), trace=Exact())
+    >>> x, exact = np.ones((1, 4)), {"solver": DormandPrince(), "trace": Exact()}
+    >>> found = log_likelihood(process, [normal, normal], x, **exact)
     >>> found.nats.round(2), (-2 - 2 * np.log(2 * np.pi)).round(2)
     (array([-5.68]), np.float64(-5.68))
     """
