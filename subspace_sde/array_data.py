@@ -52,8 +52,10 @@ class ArrayData(Shown):
     Raises ValueError for complex numbers, text and other objects, integers without a scale, fewer than two samples,
     samples that are single numbers, and axes that are not there, named twice or of length one.
 
-    >>> ArrayData(np.zeros((100, 3, 32, 48))).axes, ArrayData(np.zeros((100, 2, 16000))).axes
-    ((-2, -1), (-1,))
+    >>> ArrayData(np.zeros((100, 3, 32, 48))).axes
+    (-2, -1)
+    >>> ArrayData(np.zeros((100, 2, 16000))).axes
+    (-1,)
     """
 
     def __init__(
@@ -308,8 +310,8 @@ def _by_chunks(path: Path, stored: Any) -> Any:
 def channel_axis(shape: tuple[int, ...]) -> int | None:
     """Where the channels of images of that shape are, of which there are three or one; None for other arrays.
 
-    >>> channel_axis((9, 3, 32, 32)), channel_axis((9, 32, 32, 1)), channel_axis((9, 32, 32))
-    (1, 3, None)
+    >>> [channel_axis(shape) for shape in ((9, 3, 32, 32), (9, 32, 32, 1), (9, 32, 32))]
+    [1, 3, None]
     """
     if len(shape) != 4 or 0 in shape[1:]:
         return None

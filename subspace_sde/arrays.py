@@ -154,7 +154,7 @@ def check_array(y: Any, whose: str) -> None:
 
     >>> check_array({"sample": np.zeros(3)}, "the network")
     Traceback (most recent call last):
-    TypeError: the network returned a dict where an array is due: did you forget `["sample"]`?
+    TypeError: the network returned a dict where an array is due: did you forget ...
     """
     if array_api_compat.is_array_api_obj(y):
         return
@@ -236,8 +236,8 @@ def at_least_single(x: Any) -> Any:
     """`x`, in float32 where its dtype is narrower: for ODE states, sums over many steps and linear algebra.
 
     >>> import numpy as np
-    >>> at_least_single(np.zeros(2, dtype=np.float16)).dtype, at_least_single(np.zeros(2)).dtype
-    (dtype('float32'), dtype('float64'))
+    >>> [at_least_single(np.zeros(2, dtype)).dtype for dtype in (np.float16, np.float64)]
+    [dtype('float32'), dtype('float64')]
     """
     xp = array_api_compat.array_namespace(x)
     return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits < 32 else x
@@ -256,7 +256,7 @@ def over(coefficient: Any, x: Any, trailing: int) -> Any:
     every library); an array is cast to ``x.dtype`` and gets trailing axes of length one.
 
     >>> import numpy as np
-    >>> over(np.asarray([1.0, 2.0]), np.zeros((2, 3, 4), dtype=np.float32), trailing=2).shape
+    >>> over(np.asarray([1.0, 2.0]), np.zeros((2, 3, 4), np.float32), trailing=2).shape
     (2, 1, 1)
     """
     if isinstance(coefficient, (int, float, np.number)):

@@ -39,7 +39,7 @@ def check_condition(condition: Any, batch: tuple[int, ...]) -> None:
     >>> import numpy as np
     >>> check_condition({"text": np.zeros((3, 8)), "pooled": np.zeros(2)}, (3,))
     Traceback (most recent call last):
-    ValueError: condition['pooled'] takes one entry for each element of the batch (3,), got shape (2,)
+    ValueError: condition['pooled'] takes one entry for each element of the batch (3,), ...
     """
     named = list(_named(condition))
     if not named:

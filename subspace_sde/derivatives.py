@@ -56,11 +56,12 @@ def linearised(function: Callable[[Any], Any], x: Any, whose: str) -> tuple[Any,
     >>> y, pull_back = linearised(lambda x: x * x, torch.ones(2), "the square")
     >>> pull_back(torch.tensor([1.0, 3.0]))
     tensor([2., 6.])
-    >>> linearised(lambda x: x * x.detach(), torch.ones(2), "the square")[1](torch.ones(2))  # check_derivative sees it
+    >>> # check_derivative sees it
+    >>> linearised(lambda x: x * x.detach(), torch.ones(2), "the square")[1](torch.ones(2))
     tensor([1., 1.])
     >>> linearised(lambda x: x.detach() ** 2, torch.ones(2), "the square")
     Traceback (most recent call last):
-    ValueError: the square changes with x, but its derivative is cut off, by torch.no_grad(), ...
+    ValueError: the square changes with x, but its derivative is cut off, ...
     """
     token = _TAKEN.set(whose)
     try:

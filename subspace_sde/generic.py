@@ -24,7 +24,8 @@ class GenericBackend:
 
     A plug-in that inherits it overrides what its library does better, and names itself.
 
-    >>> GenericBackend("numpy").normal(np.random.default_rng(0), (3,), np.zeros(())).round(3)
+    >>> rng = np.random.default_rng(0)
+    >>> GenericBackend("numpy").normal(rng, (3,), np.zeros(())).round(3)
     array([ 0.126, -0.132,  0.64 ])
     """
 

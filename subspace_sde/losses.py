@@ -73,7 +73,10 @@ def denoising_score_matching(
     score: the score of a level.
     x0: (*batch, *shape), the data in that level's coordinates.
     t: (*batch,), the time of every element.
-    rng: an integer, a sequence of integers, or a generator of the arrays' library.
+    rng: an integer, a sequence of integers, or a generator of the arrays' library. An integer starts its noise anew at
+        each call, which is what a validation loss wants and training must not have: in a loop, ``rng=0`` gives every
+        batch the same noise. There pass a generator that is made once, ``torch.Generator().manual_seed(0)`` or
+        ``numpy.random.default_rng(0)``, in JAX a key split off at each step, or else the number of the step.
     condition: (*batch, ...), or several such arrays, as for `sample`; handed to the score behind t.
 
     Returns
@@ -84,8 +87,11 @@ def denoising_score_matching(
     >>> import numpy as np
     >>> from subspace_sde import VE
     >>> exact = lambda x, t: -x / (1 + VE().sigma(t)[:, None] ** 2)  # of N(0, I)
-    >>> denoising_score_matching(exact, np.zeros((4, 2)), np.full(4, 0.5), VE(), rng=0).shape
-    (4,)
+    >>> x0, t = np.zeros((4, 2)), np.full(4, 0.5)
+    >>> rng = np.random.default_rng(0)  # made once, before the loop
+    >>> losses = [denoising_score_matching(exact, x0, t, VE(), rng) for _ in range(2)]
+    >>> losses[0].shape, bool(np.any(losses[0] == losses[1]))
+    ((4,), False)
     """
     if not is_floating(x0):
         raise ValueError(f"x0 must hold floating-point numbers, got {x0.dtype}: convert first, pixels to [0, 1] say")

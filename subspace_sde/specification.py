@@ -102,6 +102,7 @@ def register(kind: _Kind) -> _Kind:
     ... class LongVE(VE):
     ...     def __init__(self, sigma_max=1000.0):
     ...         super().__init__(0.01, sigma_max)
+    ...
     ...     def arguments(self):
     ...         return {"sigma_max": self.sigma_max}
     >>> build(specify(LongVE(300.0))) == LongVE(300.0)

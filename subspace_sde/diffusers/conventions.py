@@ -2,11 +2,12 @@
 
 The five conventions of diffusers, each an SDE and how the network is asked:
 
-    betas         x = α x(0) + σ ε with α² = Π(1 − β); label: the step i, so t = (i + 1)/N; predicts ε, x(0) or v
-    score, VE     data in [0, 1]; label: σ; the output is the score (Song et al. 2021)
-    EDM           label: log(σ)/4; inputs and outputs preconditioned by σ_data (Karras et al. 2022)
-    consistency   label: 250 log σ; the same with its boundary condition (Song et al. 2023)
-    flow          x = (1 − t) x(0) + t ε; label: N t; predicts ε − x(0)
+    betas        x = α x(0) + σ ε with α² = Π(1 − β); label: the step i, so that
+                 t = (i + 1)/N; predicts ε, x(0) or v
+    score, VE    data in [0, 1]; label: σ; the output is the score (Song et al. 2021)
+    EDM          label: log(σ)/4; preconditioned by σ_data (Karras et al. 2022)
+    consistency  label: 250 log σ; the same, with its boundary condition (Song et al. 2023)
+    flow         x = (1 − t) x(0) + t ε; label: N t; predicts ε − x(0)
 
 A field that is not known here is refused by its name.
 """

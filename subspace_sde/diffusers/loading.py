@@ -85,7 +85,11 @@ def pretrained(source: Any) -> Pretrained:
         labels missing or out of range, sizes that the network cannot halve, another number of channels.
 
     >>> import diffusers
-    >>> blocks = {"block_out_channels": (32,), "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}
+    >>> blocks = {
+    ...     "block_out_channels": (32,),
+    ...     "down_block_types": ["DownBlock2D"],
+    ...     "up_block_types": ["UpBlock2D"],
+    ... }
     >>> network = diffusers.UNet2DModel(sample_size=16, **blocks)
     >>> model = pretrained((network.eval(), diffusers.DDPMScheduler(clip_sample=False)))
     >>> model.shape, model.scale, model.offset, round(model.sde.log_snr(1.0), 2)

@@ -51,7 +51,12 @@ class SubspacePipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers ha
 
     >>> from diffusers import DDIMScheduler
     >>> small = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
-    >>> unet = UNet2DModel(8, down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, **small)
+    >>> unet = UNet2DModel(
+    ...     8,
+    ...     down_block_types=("DownBlock2D",) * 2,
+    ...     up_block_types=("UpBlock2D",) * 2,
+    ...     **small,
+    ... )
     >>> pipe = SubspacePipeline(unet.eval(), DDIMScheduler(clip_sample=False))
     >>> pipe.set_progress_bar_config(disable=True)
     >>> pipe(batch_size=2, num_inference_steps=3, output_type="np").images.shape

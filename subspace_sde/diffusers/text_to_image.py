@@ -1,8 +1,9 @@
 """Networks of latents that are asked with an embedded text: Stable Diffusion, Stable Diffusion 3, FLUX.
 
-    UNet2DConditionModel     label: the step i       encoder_hidden_states
-    SD3Transformer2DModel    label: 1000 t           encoder_hidden_states, pooled_projections
-    FluxTransformer2DModel   label: t                the same, and guidance where the network has an embedding for it
+    UNet2DConditionModel    label: the step i  encoder_hidden_states
+    SD3Transformer2DModel   label: 1000 t      encoder_hidden_states, pooled_projections
+    FluxTransformer2DModel  label: t           the same, and guidance where the network
+                                               has an embedding for it
 
 The condition is a mapping of these names, which are the networks' own, to what the pipeline's ``encode_prompt`` gives,
 one entry a sample; where there is one name, its array will do. x is (*batch, channels, height, width), in the network's

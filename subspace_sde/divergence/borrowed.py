@@ -43,7 +43,9 @@ class LevelError(Shown):
     ratio_stderr: standard errors of `ratio`.
     sde: whose grid parameter `time_at` interpolates in; t itself without it.
 
-    >>> LevelError((0.1, 0.2, 0.3), (1e-1, 1e-2, 1e-3), (0, 0, 0), (1, 1, 1), (0, 0, 0)).time_at(1e-2).__round__(6)
+    >>> values, none = (1e-1, 1e-2, 1e-3), (0, 0, 0)
+    >>> found = LevelError((0.1, 0.2, 0.3), values, none, (1, 1, 1), none)
+    >>> found.time_at(1e-2).__round__(6)
     0.2
     """
 
@@ -121,8 +123,10 @@ def level_error(
     >>> def any_size(x, t):  # the score of independent N(0, 1) pixels
     ...     return -x / (1 + VE().sigma(t) ** 2)
     >>> x = np.random.default_rng(0).standard_normal((200, 32))
-    >>> found = level_error(any_size, VE(), [LowPass((32,), 8, axes=(-1,))], x, [0.4, 0.8])[0]
-    >>> [round(r, 2) for r in found.ratio]  # coordinates of variance 1, where the network expects 32/8
+    >>> level = LowPass((32,), 8, axes=(-1,))
+    >>> (found,) = level_error(any_size, VE(), [level], x, [0.4, 0.8])
+    >>> # coordinates of variance 1, where the network expects 32/8
+    >>> [round(r, 2) for r in found.ratio]
     [1.07, 1.11]
     """
     times = increasing_times(times, sde)

@@ -121,8 +121,12 @@ class DivergenceCurve(Shown):
         >>> x = np.random.default_rng(0).standard_normal((64, 8)) * [1, 1, 1, 1, 2, 2, 2, 2]
         >>> half, quarter = (Downsampling((8,), n, axes=(-1,)) for n in (2, 4))
         >>> score = lambda x, t: -x / (1 + VE().sigma(t) ** 2)
-        >>> outer, inner = orthogonal_fisher_divergence(score, x, VE(), [half, quarter], [0.4, 0.6])
-        >>> direct = orthogonal_fisher_divergence(score, x, VE(), [quarter], [0.4, 0.6], within=half)[0]
+        >>> outer, inner = orthogonal_fisher_divergence(
+        ...     score, x, VE(), [half, quarter], [0.4, 0.6]
+        ... )
+        >>> direct = orthogonal_fisher_divergence(
+        ...     score, x, VE(), [quarter], [0.4, 0.6], within=half
+        ... )[0]
         >>> bool(np.allclose(inner.within(outer).values, direct.values, rtol=1e-9))
         True
         """
@@ -181,7 +185,8 @@ def orthogonal_fisher_divergence(
     >>> from subspace_sde import VE, Downsampling
     >>> x = np.random.default_rng(0).standard_normal((64, 4))
     >>> sde, half = VE(), Downsampling((4,), 2, axes=(-1,))
-    >>> exact = lambda x, t: -x / (1 + sde.sigma(t) ** 2)  # of N(0, I), whose complement is exactly Gaussian
+    >>> # of N(0, I), whose complement is exactly Gaussian
+    >>> exact = lambda x, t: -x / (1 + sde.sigma(t) ** 2)
     >>> curve = orthogonal_fisher_divergence(exact, x, sde, [half], [0.2, 0.8])[0]
     >>> bool(max(curve.values) < 0.05)
     True

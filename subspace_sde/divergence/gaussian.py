@@ -58,7 +58,9 @@ def gaussian_divergence(
     >>> from subspace_sde import VE, LowPass
     >>> from subspace_sde.oracles import DCTGaussian
     >>> decaying = DCTGaussian(np.zeros(16), 1 / np.arange(1, 17) ** 2)
-    >>> curves = gaussian_divergence(decaying, VE(), [LowPass((16,), n, axes=(-1,)) for n in (8, 4)])
+    >>> curves = gaussian_divergence(
+    ...     decaying, VE(), [LowPass((16,), n, axes=(-1,)) for n in (8, 4)]
+    ... )
     >>> [round(curve.time_at(3e-3), 2) for curve in curves]
     [0.35, 0.44]
     """

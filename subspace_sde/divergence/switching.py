@@ -109,9 +109,18 @@ def switch_times(
     >>> from subspace_sde.oracles import DCTGaussian
     >>> law = DCTGaussian(np.zeros(16), 1 / np.arange(1, 17) ** 2)
     >>> levels = [LowPass((16,), n, axes=(-1,)) for n in (8, 4)]
-    >>> found = switch_times(law.score(VE()), law.sample(500, rng=1), VE(), levels, threshold=3e-3, stderr=0.005)
-    >>> [round(switch.t, 2) for switch in found], all(switch.stderr <= 0.005 for switch in found)
-    ([0.35, 0.43], True)
+    >>> found = switch_times(
+    ...     law.score(VE()),
+    ...     law.sample(500, rng=1),
+    ...     VE(),
+    ...     levels,
+    ...     threshold=3e-3,
+    ...     stderr=0.005,
+    ... )
+    >>> [round(switch.t, 2) for switch in found]
+    [0.35, 0.43]
+    >>> all(switch.stderr <= 0.005 for switch in found)
+    True
     """
     check_threshold(threshold)
     if not 0 < stderr < math.inf:

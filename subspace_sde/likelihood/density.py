@@ -2,7 +2,8 @@
 
 In stages, with x_k followed over [t_k, t_{k+1}] and x⊥_{k|k-1}(t_k) split off on the way,
 
-    log p(x(t_min)) = Σ_{k=0..K} ∫ ∇·v_k dt + Σ_{k=1..K} log N(x⊥_{k|k-1}(t_k); α μ⊥_k, Σ⊥_{k|k-1}(t_k))
+    log p(x(t_min)) = Σ_{k=0..K} ∫ ∇·v_k dt
+                      + Σ_{k=1..K} log N(x⊥_{k|k-1}(t_k); α μ⊥_k, Σ⊥_{k|k-1}(t_k))
                       + log N(x_K(T); 0, σ²(T))
 
 with v_k = f x_k − ½ g² s_k(x_k, t) of eq. 3. With the full score (eq. 11) the same complements stay, as
@@ -123,9 +124,12 @@ def log_likelihood(
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> from subspace_sde.solvers import DormandPrince
     >>> from subspace_sde.likelihood import Exact
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0]
+    ... )
     >>> normal = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I)
-    >>> found = log_likelihood(process, [normal, normal], np.ones((1, 4)), solver=DormandPrince(), trace=Exact())
+    >>> x, exact = np.ones((1, 4)), {"solver": DormandPrince(), "trace": Exact()}
+    >>> found = log_likelihood(process, [normal, normal], x, **exact)
     >>> found.nats.round(2), (-2 - 2 * np.log(2 * np.pi)).round(2)
     (array([-5.68]), np.float64(-5.68))
     """

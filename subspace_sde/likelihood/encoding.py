@@ -48,8 +48,11 @@ def encode(
 
     >>> import numpy as np
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0])
-    >>> normal = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I), so that the latent is x itself
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0]
+    ... )
+    >>> # data N(0, I), so that the latent is x itself
+    >>> normal = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)
     >>> z = encode(process, [normal, normal], np.asarray([0.3, -1.0, 0.0, 2.0]))
     >>> z.round(3) + 0.0
     array([ 0.3, -1. ,  0. ,  2. ])
@@ -112,7 +115,9 @@ def latent_parts(process: SubspaceSDE, z: Any) -> list[Any]:
 
     >>> import numpy as np
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((2,), 2, axes=(-1,))]), [0.5], [2.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((2,), 2, axes=(-1,))]), [0.5], [2.0]
+    ... )
     >>> [part.round(2) for part in latent_parts(process, np.asarray([2.0, 0.0]))]
     [array([ 1.58, -1.58]), array([70.71])]
     """
@@ -142,7 +147,8 @@ def interpolate(a: Any, b: Any, weights: Sequence[float]) -> Any:
     finite.
 
     >>> import numpy as np
-    >>> interpolate(np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0]), [0.0, 0.5, 1.0]).round(3) + 0.0
+    >>> one, other = np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0])
+    >>> interpolate(one, other, [0.0, 0.5, 1.0]).round(3) + 0.0
     array([[1.   , 0.   ],
            [0.707, 0.707],
            [0.   , 1.   ]])

@@ -3,10 +3,10 @@
 On the way up x_k(t_{k+1}) is split into the coordinates of the next level and a complement, which the model holds for
 Gaussian and independent of them,
 
-    x_k(t) = U_{k+1|k} x_{k+1}(t) + α(t) μ⊥ + √Σ⊥_{k+1|k}(t) c,   c standard normal on the complement   (9), (10)
+    x_k(t) = U_{k+1|k} x_{k+1}(t) + α(t) μ⊥ + √Σ⊥_{k+1|k}(t) c    (9), (10)
 
-and on the way down it is put together again. So c and x_K(T)/σ(T) are the latent of x, and their densities with the
-volume that the flow takes up are its likelihood.
+with c standard normal on the complement; and on the way down it is put together again. So c and x_K(T)/σ(T) are the
+latent of x, and their densities with the volume that the flow takes up are its likelihood.
 """
 
 from __future__ import annotations
@@ -132,7 +132,9 @@ def split(process: SubspaceSDE, k: int, x: Any, t: float) -> tuple[Any, Any]:
 
     >>> import numpy as np
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((2,), 2, axes=(-1,))]), [0.5], [2.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((2,), 2, axes=(-1,))]), [0.5], [2.0]
+    ... )
     >>> inner, c = split(process, 1, np.asarray([3.0, 1.0]), 0.5)  # Σ⊥ = 2 + σ²(0.5) = 2.5
     >>> inner.round(3), c.round(3)
     (array([2.828]), array([ 0.632, -0.632]))

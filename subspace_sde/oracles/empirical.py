@@ -38,7 +38,8 @@ class Empirical(Oracle):
 
     >>> from subspace_sde import VE
     >>> three = Empirical(np.asarray([[0.0], [1.0], [4.0]]))
-    >>> three.score(VE())(np.asarray([[0.5]]), 0.2).round(9) + 0.0  # half way between the first two
+    >>> # half way between the first two
+    >>> three.score(VE())(np.asarray([[0.5]]), 0.2).round(9) + 0.0
     array([[0.]])
     """
 

@@ -2,7 +2,8 @@
 
 With D = α²δ + σ² and M = I + α²FᵀD⁻¹F, which is small (Woodbury's identity and the determinant lemma),
 
-    w = αM⁻¹FᵀD⁻¹(x − αμ),  ∇ log p(x, t) = −D⁻¹(x − αμ − αFw),  log det(α²(FFᵀ + diag(δ)) + σ²I) = Σ log D + log det M
+    w = αM⁻¹FᵀD⁻¹(x − αμ),    ∇ log p(x, t) = −D⁻¹(x − αμ − αFw),
+    log det(α²(FFᵀ + diag(δ)) + σ²I) = Σ log D + log det M
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ class LowRankGaussian(Normal):
     Raises ValueError for shapes that do not fit, NaN, infinity, or a negative diagonal.
 
     >>> from subspace_sde import VE
-    >>> brightness = LowRankGaussian(np.zeros((3, 64, 64)), np.ones((3 * 64 * 64, 1)), 0.1)  # common to all pixels
+    >>> # common to all pixels
+    >>> brightness = LowRankGaussian(np.zeros((3, 64, 64)), np.ones((3 * 64 * 64, 1)), 0.1)
     >>> x, sigma = np.ones((1, 3, 64, 64)), VE().sigma(0.5)
-    >>> bool(np.allclose(brightness.score(VE())(x, 0.5), -1 / (3 * 64 * 64 + 0.1 + sigma**2)))
+    >>> bool(
+    ...     np.allclose(brightness.score(VE())(x, 0.5), -1 / (3 * 64 * 64 + 0.1 + sigma**2))
+    ... )
     True
     """
 

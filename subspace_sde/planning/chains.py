@@ -74,7 +74,9 @@ def plan(
     >>> from subspace_sde.oracles import DCTGaussian
     >>> smooth = DCTGaussian(np.zeros(16), 1 / np.arange(1, 17) ** 2)
     >>> candidates = [LowPass((16,), n, axes=(-1,)) for n in range(1, 16)]
-    >>> best = plan(candidates, gaussian_divergence(smooth, VE(), candidates), 3e-3, max_levels=2)
+    >>> best = plan(
+    ...     candidates, gaussian_divergence(smooth, VE(), candidates), 3e-3, max_levels=2
+    ... )
     >>> best.subspaces, round(best.cost, 2)
     (NestedSubspaces((16,) ⊃ (7,) ⊃ (1,)), 0.48)
     """

@@ -83,7 +83,12 @@ def plan_bar(plan: Any, ax: Axes | None = None) -> Figure:
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> nested = NestedSubspaces([Downsampling((3, 32, 32), 2)])
     >>> plan = SimpleNamespace(
-    ...     sde=VE(), subspaces=nested, times=(0.516,), shares=(0.516, 0.484), cost=0.637, threshold=3e-3
+    ...     sde=VE(),
+    ...     subspaces=nested,
+    ...     times=(0.516,),
+    ...     shares=(0.516, 0.484),
+    ...     cost=0.637,
+    ...     threshold=3e-3,
     ... )
     >>> plan_bar(plan).axes[0].get_title(loc="left")
     "63.7 % of the full model's cost, threshold 0.003"

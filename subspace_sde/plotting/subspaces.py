@@ -82,7 +82,9 @@ def projections(x: Any, subspaces: Mapping[str, Subspace], axes: int | Sequence[
         shape.
 
     >>> from subspace_sde import Downsampling
-    >>> figure = projections(np.full((2, 3, 8, 8), 0.5), {"4×4": Downsampling((3, 8, 8), 2)})
+    >>> figure = projections(
+    ...     np.full((2, 3, 8, 8), 0.5), {"4×4": Downsampling((3, 8, 8), 2)}
+    ... )
     >>> len(figure.axes)
     4
     """

@@ -20,7 +20,9 @@ def conjugate_gradients(operator: Callable[[Any], Any], b: Array, trailing: int,
 
     >>> import numpy as np
     >>> m = np.asarray([[2.0, 1.0], [1.0, 2.0]])
-    >>> conjugate_gradients(lambda x: x @ m, np.asarray([[3.0, 3.0], [3.0, 0.0]]), trailing=1).round(6)
+    >>> conjugate_gradients(
+    ...     lambda x: x @ m, np.asarray([[3.0, 3.0], [3.0, 0.0]]), trailing=1
+    ... ).round(6)
     array([[ 1.,  1.],
            [ 2., -1.]])
     """

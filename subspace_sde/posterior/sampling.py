@@ -93,7 +93,9 @@ def sample_posterior(
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces
     >>> from subspace_sde.measurements import Mask
     >>> from subspace_sde.posterior import Replacement
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.5], [1.0]
+    ... )
     >>> exact = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I)
     >>> seen = Observation(Mask([1, 1, 0, 0], (4,)), np.asarray([0.5, 2.0]))
     >>> found = sample_posterior(process, [exact, exact], seen, 3, Replacement(), steps=50)

@@ -4,7 +4,8 @@ Of x(0) = U_k x_k(0) + Σ_{j≤k} x⊥_j(0), level k knows the first term alone.
 Gaussians N(μ⊥_j, v_j (P_{j−1} − P_j)), with v_j the variances at time 0: y measures x(0), and the noise of x⊥(t) is
 none of it. So to stage k
 
-    y − A Σ_j μ⊥_j = A U_k x_k(0) + n_k,    n_k ~ N(0, σ_y² I + Σ_{j≤k} v_j A (P_{j−1} − P_j) Aᵀ)
+    y − A Σ_j μ⊥_j = A U_k x_k(0) + n_k,
+    n_k ~ N(0, σ_y² I + Σ_{j≤k} v_j A (P_{j−1} − P_j) Aᵀ)
 
 is a linear measurement of x_k(0), by A U_k and with a noise that is not white. Given x_k(t), a method takes x_k(0) for
 N(D, r² I), D its denoised mean; then y has the covariance S(r²) = σ_y² I + A [Σ_j v_j (P_{j−1} − P_j) + r² P_k] Aᵀ.

@@ -48,8 +48,11 @@ def law_of_samples(process: SubspaceSDE, data: Normal, eta: float = 0.0, level: 
 
     >>> from subspace_sde import VE, LowPass, NestedSubspaces, SubspaceSDE
     >>> data = DCTGaussian(np.zeros(4), [4.0, 2.0, 0.2, 0.1])
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([LowPass((4,), 2, axes=(-1,))]), [0.6], [0.15])
-    >>> law_of_samples(process, data).eigenvalues.round(3)  # 0.2 and 0.1 were taken for 0.15 above t₁
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([LowPass((4,), 2, axes=(-1,))]), [0.6], [0.15]
+    ... )
+    >>> # 0.2 and 0.1 were taken for 0.15 above t_1
+    >>> law_of_samples(process, data).eigenvalues.round(3)
     array([3.994, 1.999, 0.197, 0.102])
     """
     if not 0 <= eta < np.inf:

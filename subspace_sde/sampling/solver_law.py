@@ -39,7 +39,8 @@ def sampled_law(
     >>> from subspace_sde.solvers import Heun
     >>> data = Gaussian(np.zeros(2), np.eye(2))
     >>> process = SubspaceSDE(VE(), NestedSubspaces([], ambient_shape=(2,)), [], [])
-    >>> sampled_law(process, [data.score(VE())], Heun(), steps=100).covariance.round(1) + 0.0
+    >>> found = sampled_law(process, [data.score(VE())], Heun(), steps=100)
+    >>> found.covariance.round(1) + 0.0
     array([[1., 0.],
            [0., 1.]])
     """

@@ -35,10 +35,14 @@ class Start(Shown):
 
     >>> import numpy as np
     >>> from subspace_sde import VE, Downsampling, NestedSubspaces, sample
-    >>> process = SubspaceSDE(VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.2], [1.0])
+    >>> process = SubspaceSDE(
+    ...     VE(), NestedSubspaces([Downsampling((4,), 2, axes=(-1,))]), [0.2], [1.0]
+    ... )
     >>> exact = lambda x, t: -x / (1 + process.sde.sigma(t) ** 2)  # data N(0, I)
     >>> small = np.asarray([1.5, -1.5])
-    >>> climbed = sample(process, [exact, exact], num=3, steps=50, start=Start(small, level=1))
+    >>> climbed = sample(
+    ...     process, [exact, exact], num=3, steps=50, start=Start(small, level=1)
+    ... )
     >>> climbed.evaluations  # level 1 is left at once
     (10, 0)
     """

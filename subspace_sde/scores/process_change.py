@@ -2,7 +2,8 @@
 
 A network that was trained under (α', σ') on a y + b is the score of c y under (α, σ) by
 
-    s(x, t) = r s'(r x + α'(t') b, t'),  log_snr'(t') = log_snr(t) + 2 log(c/a),  r = α'(t') a / (α(t) c)
+    s(x, t) = r s'(r x + α'(t') b, t'),    r = α'(t') a / (α(t) c),
+    log_snr'(t') = log_snr(t) + 2 log(c/a)
 
 With one process, a = 1 and b = 0 that is every level's score from one network, where the level's coordinates are c
 times a smaller array of the same kind (`Subspace.coordinate_scale`): s_k(z, σ) = s'(z/c, σ/c)/c on VE.
@@ -125,7 +126,8 @@ def at_level(score: Score, sde: IsotropicSDE, subspace: Subspace) -> Score:
     >>> def any_size(x, t):  # the score of independent N(0.5, 0.04) pixels
     ...     return (0.5 - x) / (0.04 + sde.sigma(t) ** 2)
     >>> level = at_level(any_size, sde, LowPass((3, 32, 32), 20))
-    >>> z = np.full((1, 3, 20, 20), 0.5 * 1.6)  # grey images are 1.6 times grey: the mean of the level
+    >>> # grey images are 1.6 times grey: the mean of the level
+    >>> z = np.full((1, 3, 20, 20), 0.5 * 1.6)
     >>> float(np.max(np.abs(level(z, 0.6))))
     0.0
     """
@@ -168,7 +170,9 @@ def shared(score: Score, sde: IsotropicSDE, subspaces: NestedSubspaces) -> list[
     Raises ValueError as `at_level` does.
 
     >>> from subspace_sde import VE, LowPass
-    >>> nested = NestedSubspaces.from_subspaces([LowPass((3, 32, 32), 20), LowPass((3, 32, 32), 12)])
+    >>> nested = NestedSubspaces.from_subspaces(
+    ...     [LowPass((3, 32, 32), 20), LowPass((3, 32, 32), 12)]
+    ... )
     >>> len(shared(lambda x, t: -x, VE(), nested))
     3
     """

@@ -75,7 +75,8 @@ class Rho(_Spacing):
 
     >>> from subspace_sde import EDM, VE
     >>> from subspace_sde.sampling import grid
-    >>> [float(VE(0.002, 80.0).sigma(t).__round__(3)) for t in grid(VE(0.002, 80.0), 2, Rho())]
+    >>> sde = VE(0.002, 80.0)
+    >>> [float(sde.sigma(t).__round__(3)) for t in grid(sde, 2, Rho())]
     [80.0, 2.515, 0.002]
     """
 

@@ -87,7 +87,9 @@ class Symbolic(IsotropicSDE):
 
     >>> import sympy
     >>> t = sympy.Symbol("t")
-    >>> sde = Symbolic(alpha=sympy.cos(sympy.pi * t / 2), sigma=sympy.sin(sympy.pi * t / 2), T=0.99)
+    >>> sde = Symbolic(
+    ...     alpha=sympy.cos(sympy.pi * t / 2), sigma=sympy.sin(sympy.pi * t / 2), T=0.99
+    ... )
     >>> round(sde.g(0.5) ** 2 / sympy.pi, 12)
     1.00000000000000
     >>> Symbolic(f=-t, g=sympy.sqrt(2 * t)).methods

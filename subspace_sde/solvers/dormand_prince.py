@@ -35,9 +35,13 @@ class DormandPrince(Shown):
     >>> import numpy as np
     >>> from subspace_sde import VE
     >>> sde = VE()
-    >>> normal = lambda x, t: -x / (1 + sde.sigma(t) ** 2)  # data N(0, 1): then x(t) scales as √(1 + σ²)
-    >>> [(t, x)] = DormandPrince(1e-8, 1e-8).stage(np.ones(1), [1.0, 0.5], normal, sde, noise=None)
-    >>> bool(abs(x[0] - ((1 + sde.sigma(0.5) ** 2) / (1 + sde.sigma(1.0) ** 2)) ** 0.5) < 1e-6)
+    >>> # data N(0, 1): then x(t) scales as √(1 + σ²)
+    >>> normal = lambda x, t: -x / (1 + sde.sigma(t) ** 2)
+    >>> [(t, x)] = DormandPrince(1e-8, 1e-8).stage(
+    ...     np.ones(1), [1.0, 0.5], normal, sde, noise=None
+    ... )
+    >>> exact = ((1 + sde.sigma(0.5) ** 2) / (1 + sde.sigma(1.0) ** 2)) ** 0.5
+    >>> bool(abs(x[0] - exact) < 1e-6)
     True
     """
 

@@ -3,7 +3,8 @@
 With D(x, t) = E[x(0)|x(t)] the reverse diffusion whose noise has η times the variance of eq. 2's (η = 0: eq. 3) is
 linear but for D, and from t to s, h = λ(s) − λ(t), r = 1 + η,
 
-    x(s) = σ(s)/σ(t) e^{−ηh} x(t) + α(s) r ∫₀ʰ e^{−r(h − τ)} D(λ(t) + τ) dτ + σ(s) √(1 − e^{−2ηh}) z
+    x(s) = σ(s)/σ(t) e^{−ηh} x(t) + α(s) r ∫₀ʰ e^{−r(h − τ)} D(λ(t) + τ) dτ
+           + σ(s) √(1 − e^{−2ηh}) z
 
 D is replaced by the polynomial through its latest values, and the integral taken exactly: order 2 from two values (2M),
 order 3 from three (3M). The formulas in use replace parts of the integral by others of the same order, and the

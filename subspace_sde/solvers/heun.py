@@ -32,9 +32,11 @@ class Heun(SingleStep):
     >>> import numpy as np
     >>> from subspace_sde import VE
     >>> sde = VE()
-    >>> normal = lambda x, t: -x / (1 + sde.sigma(t) ** 2)  # data N(0, 1): then x(t) scales as √(1 + σ²)
+    >>> # data N(0, 1): then x(t) scales as √(1 + σ²)
+    >>> normal = lambda x, t: -x / (1 + sde.sigma(t) ** 2)
     >>> x = Heun().step(np.ones(1), 0.60, 0.59, normal, sde, noise=None)
-    >>> bool(abs(x[0] - ((1 + sde.sigma(0.59) ** 2) / (1 + sde.sigma(0.60) ** 2)) ** 0.5) < 1e-4)
+    >>> exact = ((1 + sde.sigma(0.59) ** 2) / (1 + sde.sigma(0.60) ** 2)) ** 0.5
+    >>> bool(abs(x[0] - exact) < 1e-4)
     True
     """
 

@@ -290,7 +290,8 @@ class PatchCovariance(Covariance):
 
     All patches count alike, wherever they lie; `count` is their number and `mean` their common mean.
 
-    >>> PatchCovariance((1, 4, 4), 2).update(np.ones((3, 1, 4, 4))).result(center=False).shape
+    >>> patches = PatchCovariance((1, 4, 4), 2).update(np.ones((3, 1, 4, 4)))
+    >>> patches.result(center=False).shape
     (4, 4)
     """
 

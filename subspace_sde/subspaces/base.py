@@ -133,7 +133,8 @@ class Subspace(Specified, ABC):
         Raises ValueError where more than 2¹⁵ would have to be tried.
 
         >>> from subspace_sde import Downsampling
-        >>> Downsampling((2, 2), 2).captured(Identity((2, 2))).round(9).tolist()  # the mean of a block of four
+        >>> # the mean of a block of four
+        >>> Downsampling((2, 2), 2).captured(Identity((2, 2))).round(9).tolist()
         [[0.25, 0.25], [0.25, 0.25]]
         """
         mine, theirs = maps_of(self), maps_of(axes)

@@ -30,7 +30,8 @@ class Downsampling(Subspace):
     axes: the axes to downsample; any number of them (signals, images, videos, volumes).
 
     >>> import numpy as np
-    >>> Downsampling((4,), 2, axes=(-1,)).restrict(np.asarray([1.0, 1.0, 2.0, 4.0])).round(3)
+    >>> x = np.asarray([1.0, 1.0, 2.0, 4.0])
+    >>> Downsampling((4,), 2, axes=(-1,)).restrict(x).round(3)
     array([1.414, 4.243])
     """
 

@@ -1,4 +1,4 @@
-"""The flag ℝᵈ = V₀ ⊃ V₁ ⊃ … ⊃ V_K, given by its steps (paper, Notation)."""
+"""The flag ℝᵈ = V_0 ⊃ V_1 ⊃ … ⊃ V_K, given by its steps (paper, Notation)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class NestedSubspaces(Specified, Sequence[Subspace]):
     steps: U_{1|0}, U_{2|1}, …; each lies in the coordinates of the one before and is smaller.
 
     >>> from subspace_sde import Downsampling
-    >>> nested = NestedSubspaces([Downsampling((3, 32, 32), 2), Downsampling((3, 16, 16), 2)])
+    >>> nested = NestedSubspaces(
+    ...     [Downsampling((3, 32, 32), 2), Downsampling((3, 16, 16), 2)]
+    ... )
     >>> [level.shape for level in nested]
     [(3, 32, 32), (3, 16, 16), (3, 8, 8)]
     >>> nested.between(1, 2).ambient_shape
