@@ -36,9 +36,11 @@ from .options import (
     Threshold,
     Weights,
     analysed,
+    loaded,
     named,
     planned,
     read_images,
+    stoppable,
     trained,
     width,
 )
@@ -66,7 +68,7 @@ HELD_OUT = "With trained levels, on held-out images"
 
 @app.command()
 def analyse(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     level: Levels = None,
     size: Size = None,
@@ -78,13 +80,15 @@ def analyse(
     from .analysis import analyse as compare
     from .plans import levels_of
 
-    images = read_images(data, size)
-    show(compare(images, levels_of(named(level, images) or {}), threshold, out), console)
+    held = read_images(data, size, out)
+    plans = named(level, held) or {}
+    held.keep()
+    show(compare(held.images, levels_of(plans), threshold, out), console)
 
 
 @app.command()
 def train(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     level: Levels = None,
     size: Size = None,
@@ -109,31 +113,33 @@ def train(
 ) -> None:
     """Train the network of each level, or one for all of them; stopped, it goes on where it was.
 
-    Without --level the levels are those of the plan that `analyse` recommends in this folder; with --shared, of all
-    the plans that it printed. On several GPUs: accelerate launch -m examples.images train ...
+    Without --level the levels are those that OUT remembers or, in a new one, of the plan that `analyse` recommends;
+    with --shared, of all the plans that it printed. On several GPUs: accelerate launch -m examples.images train ...
     """
-    from .plans import levels_of
+    from .plans import joined, levels_of
     from .training import Recipe, train_named, train_shared
 
     if start and not shared:
         raise ValueError("--start gives a shared network its first weights: it goes with --shared")
-    images = read_images(data, size)
+    held = read_images(data, size, out)
     recipe = Recipe(
         steps=steps, minutes=minutes, batch=batch, channels=width(channels), layers=layers,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
-    plans = planned(level, images, out, every=shared)
-    if shared:
-        found = analysed(images, out)
-        show_training(train_shared(plans, found, images, recipe, out, data, device, half, start))
-    else:
-        for name in levels_of(plans):
-            show_training(train_named(name, images, recipe, out, data, device, half))
+    plans, images = planned(level, held, every=shared), held.images
+    held.keep()
+    with held.remembering(plans if shared or not level else joined(held.about.plans, plans)):
+        if shared:
+            found = analysed(images, out)
+            show_training(train_shared(plans, found, images, recipe, out, images.name, device, half, start))
+        else:
+            for name in levels_of(plans):
+                show_training(train_named(name, images, recipe, out, images.name, device, half))
 
 
 @app.command()
 def divergence(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -145,24 +151,21 @@ def divergence(
     device: Device = "auto",
 ) -> None:
     """Measure D_F (eq. 14) of every subspace with the full network, and read the switch times off at a threshold."""
-    from .devices import pick_device
     from .divergences import measure_divergence, plot_divergence
-    from .levels import SHARED, load_levels
     from .plans import levels_of
 
-    images, place, folder = read_images(data, size), pick_device(device), weights or out
-    plans = planned(level, images, out, every=(folder / SHARED).exists())
-    full = load_levels(folder, ["full"], images.shape, place)["full"]
+    held, plans, models, place = loaded(data, out, weights, level, size, device, only="full")
     found = measure_divergence(
-        images, full, levels_of(plans), threshold, out, count=count, minutes=minutes, seed=seed, device=place
-    )
+        held.images, models["full"], levels_of(plans), threshold, out, count=count, minutes=minutes, seed=seed,
+        device=place,
+    )  # fmt: skip
     plot_divergence(found, out / "divergence.png")
     show_divergence(found)
 
 
 @app.command()
 def sample(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -183,7 +186,7 @@ def sample(
 
 @app.command()
 def report(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -191,20 +194,15 @@ def report(
     seed: Seed = 0,
 ) -> None:
     """Write OUT/report.html: the pictures, what was saved, and how far the samples are from held-out images."""
-    from .devices import pick_device
-    from .levels import SHARED, load_levels
-    from .plans import levels_of
     from .report import write_report
 
-    images, folder = read_images(data, size), weights or out
-    plans = planned(level, images, out, every=(folder / SHARED).exists())
-    models = load_levels(folder, levels_of(plans), images.shape, pick_device("cpu"))
-    console.print(f"report: {write_report(images, models, out, seed)}")
+    held, _, models, _ = loaded(data, out, weights, level, size, "cpu")
+    console.print(f"report: {write_report(held.images, models, out, seed)}")
 
 
 @app.command()
 def run(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Annotated[Path | None, typer.Option(help="Trained levels to use instead of training.")] = None,
     level: Levels = None,
@@ -233,20 +231,20 @@ def run(
 ) -> None:
     """All stages, from images to a report, each within a budget of time; called again, it goes on where it stopped.
 
-    Without --level it follows the plans that `analyse` finds, with at most one further level, two and three, and trains
-    one network for all of them; with --separate it follows the one that `analyse` recommends.
+    Without --level it follows the plans that OUT remembers or, in a new one, those that `analyse` finds, with at most
+    one further level, two and three, and trains one network for all; with --separate the one that it recommends.
     """
     from .chain import run_chain
     from .sampling import SolverName
     from .training import Recipe
 
-    images, method = read_images(data, size), SolverName(solver)
+    held, method = read_images(data, size, out), SolverName(solver)
     recipe = Recipe(
         steps=steps, minutes=train_minutes, batch=batch, channels=width(channels), layers=layers,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     run_chain(
-        images, named(level, images), out, data, recipe, weights, separate, threshold=threshold, count=count,
+        held, named(level, held), recipe, weights, separate, threshold=threshold, count=count,
         divergence_minutes=divergence_minutes, num=num, steps=sample_steps, solver=method,
         sample_minutes=sample_minutes, seed=seed, device=device,
     )  # fmt: skip
@@ -254,7 +252,7 @@ def run(
 
 @app.command(rich_help_panel=HELD_OUT)
 def likelihood(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -280,7 +278,7 @@ def likelihood(
 
 @app.command(rich_help_panel=HELD_OUT)
 def inpaint(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -307,7 +305,7 @@ def inpaint(
 
 @app.command(rich_help_panel=HELD_OUT)
 def colourise(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -333,7 +331,7 @@ def colourise(
 
 @app.command(rich_help_panel=HELD_OUT)
 def upscale(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -360,7 +358,7 @@ def upscale(
 
 @app.command(rich_help_panel=HELD_OUT)
 def interpolate(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     weights: Weights = None,
     level: Levels = None,
@@ -380,6 +378,10 @@ def interpolate(
     found, place = trained(data, out, weights, level, size, device)
     show_interpolation(interpolate_pairs(*found, out, pairs, points, steps, seed, place))
     console.print(f"strips: {out / 'interpolate.png'}")
+
+
+for each in app.registered_commands:
+    each.callback = stoppable(each.callback) if each.callback else None
 
 
 def main() -> None:

@@ -19,10 +19,9 @@ def analyse(images: Images, levels: Sequence[str], threshold: float, out: Path, 
 
     The plans have images whose edges are multiples of `multiple_of`, as the networks need.
     """
-    inputs = {
-        "data": fingerprint(images), "levels": list(levels), "threshold": threshold, "multiple of": multiple_of,
-    }  # fmt: skip
+    inputs = {"data": fingerprint(images), "threshold": threshold, "multiple of": multiple_of}
     if (before := found_again(out / "analysis.json", inputs)) is not None:
-        return dict(before)
+        if {"full", *(row["subspace"] for row in before["rows"])}.issuperset(levels):
+            return dict(before)
     found = library.analyse(images, levels, SDE, threshold, multiple_of=multiple_of)
     return write(found, out, inputs=inputs, train=len(images.train), held_out=len(images.held_out))

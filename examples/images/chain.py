@@ -8,12 +8,12 @@ from pathlib import Path
 
 from subspace_sde.analysis import subspace_named
 from subspace_sde.analysis.report import show
-from subspace_sde.images import Images
 
 from .analysis import analyse
 from .devices import pick_device
 from .divergences import measure_divergence, plot_divergence
-from .levels import SHARED, check_kind, check_sizes, load_levels
+from .folder import Held
+from .levels import SHARED, check_kind, check_sizes
 from .plans import levels_of, recommended
 from .report import write_report
 from .sampling import SolverName, draw
@@ -22,10 +22,8 @@ from .training import Recipe, train_named, train_shared
 
 
 def run_chain(
-    images: Images,
+    held: Held,
     plans: Mapping[str, Sequence[str]] | None,
-    out: Path,
-    data_name: str,
     recipe: Recipe,
     weights: Path | None,
     separate: bool,
@@ -45,7 +43,7 @@ def run_chain(
     one network for all levels. Of separate networks the full one has half of the recipe's minutes, the others have
     equal shares of the rest. With trained levels in the folder `weights` there is no training.
     """
-    place = pick_device(device)
+    images, out, place = held.images, held.out, pick_device(device)
     halvings = len(recipe.channels) - 1
     if weights is None:
         check_kind(out, shared=not separate)
@@ -53,18 +51,22 @@ def run_chain(
             check_sizes(subspace, halvings)  # networks that cannot be built are refused before any work
     else:
         separate = not (weights / SHARED).exists()
+    held.keep()
     analysis = analyse(images, levels_of(plans or {}), threshold, out, max(4, 2**halvings))
     show(analysis, console)
-    plans = plans or recommended(analysis, every=not separate)
+    given, plans = plans, plans or recommended(analysis, every=not separate)
     levels = levels_of(plans)
     if weights is None and separate:
         shares = {name: 0.5 if name == "full" else 0.5 / (len(levels) - 1) for name in levels}
-        for name in levels:
-            minutes = recipe.minutes * shares[name]
-            show_training(train_named(name, images, replace(recipe, minutes=minutes), out, data_name, device))
+        with held.remembering(plans):
+            for name in levels:
+                minutes = recipe.minutes * shares[name]
+                show_training(train_named(name, images, replace(recipe, minutes=minutes), out, images.name, device))
     elif weights is None:
-        show_training(train_shared(plans, analysis, images, recipe, out, data_name, device))
-    models = load_levels(weights or out, levels, images.shape, place)
+        with held.remembering(plans):
+            show_training(train_shared(plans, analysis, images, recipe, out, images.name, device))
+    models = held.networks(weights or out, levels, place)
+    held.keep(given)
     measured = measure_divergence(
         images, models["full"], levels, threshold, out, count=count, minutes=divergence_minutes, seed=seed,
         device=place,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,9 @@ def measure_divergence(
     for name, curve in zip(names, curves):
         t, note = _crossing(curve, threshold)
         rows[name] = {"t": t, "note": note, "values": list(curve.values), "stderr": list(curve.stderr or ())}
+        assert curve.parts is not None
+        rows[name]["variance"] = variance = curve.parts.energy / curve.parts.lost
+        rows[name]["own error"] = own_error(curve, variance, threshold)
     if full.shared:
         # not on training images, and at every other time: this network is every level's, and it may err on one
         some = images.held_out[:count]
@@ -83,6 +87,39 @@ def measure_divergence(
     }
     write_json(out / "divergence.json", result)
     return result
+
+
+def own_error(curve: DivergenceCurve, variance: float, threshold: float) -> dict[str, float] | None:
+    """Where D_F exceeds by most what a perfect network could have on any data; None where it does nowhere.
+
+    A perfect score is s = −E[ε|x]/σ, so that E‖P⊥s‖² ≤ n⊥/σ², and E⟨P⊥s, x⊥⟩ = −n⊥. Eq. 14 is then Σ⊥ E‖P⊥s‖²/n⊥ − 1,
+    at most Σ⊥/σ² − 1 = α²v/σ² with the data's `variance` v = E‖x⊥(0)‖²/n⊥, and at least the D_F of the Gaussian with
+    their covariance (Cramér-Rao). What is measured above that is the network's own error. Times at which D_F is below
+    the threshold decide nothing and are left out, as is what three standard errors would explain.
+
+    Returns
+    -------
+    t, value (D_F) and bound (α²v/σ²) at the time at which D_F is the largest multiple of the bound.
+    """
+    sde = curve.sde or SDE
+    bounds = [variance * math.exp(sde.log_snr(t)) for t in curve.times]
+    sure = zip(curve.times, curve.values, bounds, curve.stderr or (0.0,) * len(bounds))
+    beyond = [(t, value, bound) for t, value, bound, e in sure if value - 3 * e > max(bound, threshold)]
+    return dict(zip(("t", "value", "bound"), max(beyond, key=lambda b: b[1] / b[2]))) if beyond else None
+
+
+def untrained(divergence: dict[str, Any]) -> str:
+    """In words, on which subspaces the network's own error was measured, and how much of it; empty where on none."""
+    found = {n: row["own error"] for n, row in divergence["levels"].items() if row.get("own error")}
+    if not found:
+        return ""
+    name = max(found, key=lambda n: found[n]["value"] / found[n]["bound"])
+    t, value, bound = (found[name][key] for key in ("t", "value", "bound"))
+    return (
+        f"The network is not trained enough: D_F of {', '.join(found)} shows its own error, not the images. At "
+        f"t = {t:.3f} D_F of {name} is {value:.2g}, {value / bound:.1f} times the most ({bound:.2g}) that a perfect "
+        "network could have on any images of this variance. Train it longer before you use these times."
+    )
 
 
 def _crossing(curve: DivergenceCurve | LevelError, threshold: float) -> tuple[float | None, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -10,14 +13,19 @@ import typer
 from .tables import console
 
 Data = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="`builtin` (crops of photographs that ship with scikit-learn and scikit-image), a folder of images, an "
-        ".npz file, a .parquet file with an image column, or the name of a data set on the Hugging Face hub."
+        help="A folder of images, an .npz file, a .parquet file with an image column, the name of a data set on the "
+        "Hugging Face hub, or `builtin` (crops of photographs that ship with scikit-learn and scikit-image). Said once "
+        "for an OUT, which remembers; a new one has builtin without it.",
+        show_default=False,
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The folder of the run: everything is written there and found there again.")]
-Size = Annotated[int | None, typer.Option(help="Crop and scale every image to SIZE x SIZE (builtin: 32 without it).")]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Crop and scale every image to SIZE x SIZE (builtin: 32 without it). OUT remembers it too."),
+]
 Seed = Annotated[int, typer.Option(help="Decides the training, the noise and the samples.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Levels = Annotated[
@@ -25,7 +33,7 @@ Levels = Annotated[
     typer.Option(
         "--level",
         help="full, lowpass:SIZE, downsampling:SIZE or that of a wavelet, db2:SIZE say; once for each level. Without "
-        "it those of the plans that `analyse` finds.",
+        "it those of the run in OUT or, before there are any, of the plans that `analyse` finds.",
     ),
 ]
 Weights = Annotated[
@@ -57,38 +65,54 @@ Method = Annotated[
 Noise = Annotated[float, typer.Option(help="Standard deviation of the noise that is added to what is seen.")]
 
 
-def read_images(data: str, size: int | None) -> Any:
-    """The images that --data names."""
-    from subspace_sde.images import load
+def stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that answers to Ctrl-C in one line, with what is kept and how to go on; the exit code is 130."""
 
-    with console.status(f"reading {data}"):
-        images = load(data, size, channels=3)  # one split for every seed: what was held out once is held out always
-    console.print(f"{data}: {len(images.train)} training images of {images.shape}, {len(images.held_out)} held out")
-    return images
+    @wraps(command)
+    def stopped_in_words(**given: Any) -> None:
+        try:
+            command(**given)
+        except KeyboardInterrupt:
+            if os.environ.get("RANK", "0") == "0":
+                from .folder import kept_in
 
+                told = f"stopped: {given['out']} keeps {kept_in(given['out'])}; the same command goes on from there"
+                console.print(told, markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(130) from None
 
-def named(levels: list[str] | None, images: Any) -> dict[str, list[str]] | None:
-    """The plans that the levels of --level make, or None without it; a ValueError where they are not nested."""
-    from subspace_sde import NestedSubspaces
-    from subspace_sde.analysis import subspace_named
-
-    from .plans import plans_of
-
-    if not levels:
-        return None
-    plans = plans_of(list(dict.fromkeys(levels)))
-    # a wrong name, or sizes that do not nest, are refused before any work
-    for plan in plans.values():
-        if plan:
-            NestedSubspaces.from_subspaces([subspace_named(name, images.shape) for name in plan])
-    return plans
+    return stopped_in_words
 
 
-def planned(levels: list[str] | None, images: Any, out: Path, every: bool) -> dict[str, list[str]]:
-    """The plans of --level or, without it, those that `analyse` found in this folder: ``every`` one, or the best."""
+def read_images(data: str | None, size: int | None, out: Path) -> Any:
+    """The run folder with its images: those of --data, or those that it remembers (`open_run`)."""
+    from .folder import open_run
+
+    with console.status(f"reading {data or 'the images'}"):
+        held = open_run(out, data, size)
+    console.print(f"{held.images.name}: {held.about.told()}")
+    return held
+
+
+def named(levels: list[str] | None, held: Any) -> dict[str, list[str]] | None:
+    """The plans that the levels of --level make or, without it, those that the folder remembers, if any.
+
+    A wrong name, or sizes that do not nest, are a ValueError before any work.
+    """
+    from .plans import checked_plans, plans_of
+
+    if levels:
+        return checked_plans(plans_of(list(dict.fromkeys(levels))), held.images.shape)
+    try:
+        return checked_plans(held.about.plans, held.images.shape) if held.about.plans else None
+    except ValueError as error:
+        raise ValueError(f"the levels that {held.out} remembers make no plans ({error}): give --level") from error
+
+
+def planned(levels: list[str] | None, held: Any, every: bool) -> dict[str, list[str]]:
+    """Those plans or, where there are none, what `analyse` found in this folder: ``every`` plan, or the best."""
     from .plans import recommended
 
-    return named(levels, images) or recommended(analysed(images, out), every)
+    return named(levels, held) or recommended(analysed(held.images, held.out), every)
 
 
 def analysed(images: Any, out: Path) -> Any:
@@ -96,7 +120,7 @@ def analysed(images: Any, out: Path) -> Any:
     from .results import fingerprint, read_json
 
     found = read_json(out / "analysis.json", "analyse")
-    if found["inputs"]["data"] != fingerprint(images):
+    if found.get("inputs", {}).get("data") != fingerprint(images):
         raise ValueError(f"{out / 'analysis.json'} is of other images: run `analyse` on these, in another --out")
     return found
 
@@ -122,18 +146,30 @@ class Trained(NamedTuple):
 
 
 def trained(
-    data: str, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str
+    data: str | None, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str
 ) -> tuple[Trained, Any]:
-    """What a command that uses trained levels begins with, and the device.
-
-    Without --level the plans are those that `analyse` found: every one where one network has all the levels.
-    """
-    from .devices import pick_device
-    from .levels import SHARED, load_levels
-    from .plans import levels_of
+    """What a command that uses trained levels begins with, and the device (`planned`, `loaded`)."""
     from .results import read_json
 
-    images, place, folder = read_images(data, size), pick_device(device), weights or out
-    plans = planned(level, images, out, every=(folder / SHARED).exists())
-    models = load_levels(folder, levels_of(plans), images.shape, place)
-    return Trained(images, models, plans, read_json(out / "divergence.json", "divergence")), place
+    held, plans, models, place = loaded(data, out, weights, level, size, device)
+    return Trained(held.images, models, plans, read_json(out / "divergence.json", "divergence")), place
+
+
+def loaded(
+    data: str | None, out: Path, weights: Path | None, level: list[str] | None, size: int | None, device: str,
+    only: str | None = None,
+) -> tuple[Any, dict[str, list[str]], Any, Any]:  # fmt: skip
+    """The run folder, its plans, their networks (or the ``only`` one that is needed) and the device.
+
+    Without levels of its own the plans are those that `analyse` found: every one where one network has all the levels.
+    Levels of --level are those of the folder from now on, where it remembers none.
+    """
+    from .devices import pick_device
+    from .levels import SHARED
+    from .plans import levels_of
+
+    held, place, folder = read_images(data, size, out), pick_device(device), weights or out
+    plans = planned(level, held, every=(folder / SHARED).exists())
+    models = held.networks(folder, [only] if only else levels_of(plans), place)
+    held.keep(plans if level and not held.about.plans else None)
+    return held, plans, models, place

@@ -38,6 +38,20 @@ def plans_of(levels: Sequence[str]) -> dict[str, list[str]]:
     return {kind: sorted(names, key=_short_edge, reverse=True) for kind, names in plans.items()}
 
 
+def checked_plans(plans: Mapping[str, Sequence[str]], shape: Sequence[int]) -> dict[str, list[str]]:
+    """These plans of images of this shape; a ValueError for a level that they do not have, or that does not nest."""
+    for levels in filter(None, plans.values()):
+        NestedSubspaces.from_subspaces([subspace_named(name, shape) for name in levels])
+    return {name: list(levels) for name, levels in plans.items()}
+
+
+def joined(plans: Mapping[str, Sequence[str]] | None, more: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """These plans and ``more``, in which the levels of one kind of subspace make one plan."""
+    before = dict(plans or {})
+    names = [name for kind, levels in more.items() for name in dict.fromkeys((*before.get(kind, ()), *levels))]
+    return {**{kind: list(levels) for kind, levels in before.items()}, **plans_of(names)}
+
+
 def _short_edge(name: str) -> int:
     """20 of ``lowpass:20``, and of ``lowpass:20x28``."""
     return min(int(n) for n in name.partition(":")[2].split("x"))

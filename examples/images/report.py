@@ -1,8 +1,14 @@
-"""The report of a run: one HTML page with its PNGs, made from what the stages wrote."""
+"""The report of a run: one HTML page, its pictures inside, made from what the stages wrote."""
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+import re
+import shlex
+import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +19,11 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from subspace_sde import __version__
 from subspace_sde.files import whole
 from subspace_sde.images import Images, save_grid, to_unit
 
-from .divergences import plot_divergence
+from .divergences import plot_divergence, untrained
 from .levels import Level
 from .quality import BANDS, band_power, compare, floor
 from .results import fingerprint, read_json, write_json
@@ -54,7 +61,10 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
     page = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("report.html.j2")
-    html = page.render(
+    text = page.render(
+        result=result_of(found["samples"], quality, num, found["analysis"]["data"]),
+        untrained=untrained(found["divergence"]),
+        made=made(),
         analysis=found["analysis"],
         divergence=found["divergence"],
         samples=found["samples"],
@@ -72,8 +82,53 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
     )
     path = out / "report.html"
     with whole(path) as fresh:
-        fresh.write_text(html, encoding="utf-8")
+        fresh.write_text(inlined(text, out), encoding="utf-8")
     return path
+
+
+def result_of(samples: dict[str, Any], quality: dict[str, Any], num: int, data: str) -> str:
+    """The result in one sentence: the plan that samples fastest, its time, and its quality beside what bounds it."""
+    plans = {name: plan for name, plan in samples["plans"].items() if plan["levels"]}
+    seconds = {name: f"{plan['seconds per sample']:.2g}" for name, plan in samples["plans"].items()}
+    if not plans:
+        return f"On {data} no subspace is used: the full model alone was sampled, in {seconds['full']} s an image."
+    name = min(plans, key=lambda n: plans[n]["ratio"])
+    plan, levels = plans[name], [*reversed(plans[name]["levels"]), "full size"]
+    times = ", ".join(f"{t:.3f}" for t in plan["times"])
+    distance = {n: f"{q['sliced wasserstein']:.3f}" for n, q in quality.items()}
+    spread = quality["training images"]["sliced wasserstein spread"]
+    return (
+        f"On {data} the plan {' → '.join(levels)} (t = {times}) samples in {plan['ratio']:.2f} of the full "
+        f"model's time, {seconds[name]} s an image instead of {seconds['full']}, and its samples lie {distance[name]} "
+        f"from held-out images by sliced Wasserstein distance ({num} of each; those of the full model "
+        f"{distance['full']}, training images {distance['training images']} ± {spread:.3f})."
+    )
+
+
+def made() -> dict[str, str]:
+    """When and by what the report is made."""
+    called, *arguments = sys.argv
+    command = ["python", "-m", "examples.images"] if Path(called).name == "__main__.py" else [Path(called).name]
+    return {
+        "command": shlex.join([*command, *arguments]),
+        "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
+        "version": __version__,
+    }
+
+
+def inlined(page: str, folder: Path) -> str:
+    """The page with its pictures inside, so that it is one file.
+
+    Raises ValueError for a picture that is missing.
+    """
+
+    def inside(found: re.Match[str]) -> str:
+        path = folder / html.unescape(found[1])
+        if not path.exists():
+            raise ValueError(f"{path} is missing: run the stage that draws it again, with the same --out")
+        return f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"'
+
+    return re.sub(r'src="([^":]+\.png)"', inside, page)
 
 
 def _recipes(models: dict[str, Level]) -> dict[str, Any]:

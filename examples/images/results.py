@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from subspace_sde.files import whole
+from subspace_sde.files import parse_json, whole
 from subspace_sde.images import Images
 
 
@@ -28,12 +28,12 @@ def read_json(path: Path, stage: str) -> Any:
     """What a stage wrote, or a ValueError that says to run it first."""
     if not path.exists():
         raise ValueError(f"{path} is missing: run `python -m examples.images {stage}` with the same --out first")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return _parsed(path)
 
 
 def found_again(path: Path, inputs: dict[str, Any]) -> Any:
     """What a stage wrote when it was made from the same `inputs`, or None."""
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content = _parsed(path) if path.exists() else {}
     return content if content.get("inputs") == json.loads(json.dumps(inputs)) else None
 
 
@@ -54,4 +54,16 @@ def folder_of(settings: dict[str, Any], out: Path) -> Path:
 
 def fingerprint(images: Images) -> str:
     """The training images in sixteen letters."""
-    return hashlib.sha256(images.train.tobytes()).hexdigest()[:16]
+    return digest(images.train)
+
+
+def digest(pixels: np.ndarray[Any, Any]) -> str:
+    """The content of an array in sixteen letters."""
+    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return dict(parse_json(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not what a stage wrote ({error}): remove it, and run that stage again") from error

@@ -31,7 +31,11 @@ def show_training(level: Level) -> None:
 
 
 def show_divergence(found: dict[str, Any]) -> None:
-    """The time at which each subspace meets the threshold, or why there is none; and a shared network's error on it."""
+    """The time at which each subspace meets the threshold, or why there is none; and a shared network's error on it.
+
+    Where the network is not trained, that it is not.
+    """
+    from .divergences import untrained
 
     def told(row: dict[str, Any]) -> str:
         return f"{row['t']:.3f}" if row["t"] is not None else str(row["note"])
@@ -44,6 +48,8 @@ def show_divergence(found: dict[str, Any]) -> None:
         ["subspace", "D_F: t", *(["error: t"] if shared else [])],
         rows,
     )
+    if told := untrained(found):
+        console.print(f"[bold yellow]{told}[/]", highlight=False, soft_wrap=True)
 
 
 def show_samples(found: dict[str, Any]) -> None:

@@ -7,10 +7,7 @@ none; training by minutes does too, but its learning rate follows the clock.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,9 +19,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from diffusers.training_utils import EMAModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from tqdm import tqdm
+from safetensors.torch import load_file
 
 from subspace_sde import IsotropicSDE, Subspace
 from subspace_sde.analysis import subspace_named
@@ -34,8 +29,10 @@ from subspace_sde.losses import denoising_score_matching, edm
 from subspace_sde.specification import specify
 
 from .devices import pick_device
-from .levels import SDE, SHARED, VERSION, Level, check_kind, check_sizes, check_version, file_name, unet
+from .levels import SDE, SHARED, Level, check_kind, check_sizes, file_name, unet
 from .plans import levels_of
+from .progress import Bar, Progress, replace_state
+from .results import digest
 from .shared import Sizes, shares_of
 
 
@@ -148,14 +145,14 @@ def train_level(
     asked = {
         **{k: v for k, v in asdict(recipe).items() if k not in ("steps", "minutes")},
         "channels": list(recipe.channels),
-        "data": data_name,
+        "data": digest(images),
         "sde": specify(sde),
         "subspace": specify(subspace),
         **({"shares": {n: round(share, 4) for n, share in shares.items()}} if shares else {}),
         **({"start": known.digest} if known else {}),
     }
     with accelerator.main_process_first():
-        progress = _Progress.load(state, asked)
+        progress = Progress.load(state, asked, data_name)
     if recipe.done(progress.step, progress.seconds) >= 1 and path.exists():
         return path
     torch.manual_seed(recipe.seed)
@@ -189,6 +186,7 @@ def train_level(
         if accelerator.is_main_process:
             level.recipe = {
                 **{k: v for k, v in asked.items() if k not in ("sde", "subspace")},
+                "data": data_name,
                 "steps": progress.step,
                 "minutes": round(progress.seconds / 60, 1),
                 "loss": round(progress.loss, 5),
@@ -200,15 +198,12 @@ def train_level(
             average.copy_to(network.parameters())
             replace(level, network=network).save(path)
             average.restore(network.parameters())
-        _replace_state(accelerator, state, progress, average)
+        replace_state(accelerator, state, progress, average)
 
     level.network.train()
     try:
-        with tqdm(
-            total=recipe.steps,
-            initial=progress.step,
-            desc=f"train {path.stem}",
-            disable=not accelerator.is_main_process,
+        with Bar(
+            recipe.steps, recipe.minutes, progress, f"train {path.stem}", disable=not accelerator.is_main_process
         ) as bar:
             for batch in loader:
                 if accelerator.num_processes == 1 or progress.step % 50 == 0:
@@ -232,7 +227,7 @@ def train_level(
                 optimizer.step()
                 average.step(network.parameters())
                 progress.step += 1
-                bar.update()
+                bar.follow(progress)
                 if progress.step % 50 == 0 or progress.step == recipe.steps:
                     value = float(accelerator.gather(loss.detach()).mean())
                     if not np.isfinite(value):
@@ -240,7 +235,6 @@ def train_level(
                             f"the loss of {name} became {value} by step {progress.step}: lower the learning rate"
                         )
                     progress.loss = 0.9 * progress.loss + 0.1 * value if np.isfinite(progress.loss) else value
-                    bar.set_postfix(loss=f"{progress.loss:.3f}")
     except KeyboardInterrupt:
         if accelerator.num_processes == 1 and progress.step:
             keep()
@@ -315,69 +309,3 @@ def _take(network: torch.nn.Module, known: Level, recipe: Recipe) -> None:
             f"{','.join(map(str, known.channels))} and {known.layers} layers"
         )
     network.load_state_dict(known.network.state_dict())
-
-
-@dataclass
-class _Progress:
-    """How far a level is, and what it is being trained on."""
-
-    asked: dict[str, Any]
-    step: int = 0
-    seconds: float = 0.0
-    loss: float = float("nan")
-    commit: str = ""
-
-    @classmethod
-    def load(cls, state: Path, asked: dict[str, Any]) -> _Progress:
-        older = state.with_name(state.name + ".old")
-        if not state.exists() and older.exists():  # stopped between the two renames of _replace_state
-            older.rename(state)
-        file = state / "progress.json"
-        if not file.exists():
-            return cls(asked, commit=commit())
-        mend = f"give another --out, or remove {state} to train this level from its beginning"
-        try:
-            content = dict(json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is no state of training ({error}): {mend}") from error
-        check_version(file, content.pop("version", None), mend)
-        found = cls(**content)
-        changed = [f"{k} was {found.asked.get(k)}, is {v}" for k, v in asked.items() if found.asked.get(k) != v]
-        if changed:
-            raise ValueError(
-                f"{state} holds this level trained otherwise ({'; '.join(changed)}): give another --out, or remove it"
-            )
-        return found
-
-
-def _replace_state(accelerator: Accelerator, state: Path, progress: _Progress, average: EMAModel) -> None:
-    """The state of training as a folder that is always whole: the old one goes when the new one is complete."""
-    fresh, older = state.with_name(state.name + ".new"), state.with_name(state.name + ".old")
-    try:
-        accelerator.save_state(str(fresh / "weights"))
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            # not through Accelerate's own checkpoints of custom objects, which are pickled
-            save_file({str(i): p for i, p in enumerate(average.shadow_params)}, fresh / "average.safetensors")
-            (fresh / "progress.json").write_text(json.dumps({"version": VERSION, **asdict(progress)}), encoding="utf-8")
-            shutil.rmtree(older, ignore_errors=True)
-            if state.exists():
-                os.replace(state, older)
-            os.replace(fresh, state)
-            shutil.rmtree(older, ignore_errors=True)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap what the disk said
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise OSError(
-            f"the state of training could not be written to {state} ({error}); the older one is unharmed: "
-            "is the disk full?"
-        ) from error
-    accelerator.wait_for_everyone()
-
-
-def commit() -> str:
-    """The commit of this checkout, with ``-dirty`` where files differ from it, or ``unknown``."""
-    call = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -1,6 +1,8 @@
 """The images example, end to end on tiny images: what a run writes, finds again, and refuses."""
 
+import base64
 import json
+import re
 import subprocess
 import sys
 from html import unescape
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import subspace_sde
 from examples.images import plans
 from examples.images.levels import Level, file_name
 from subspace_sde import LowPass, Plan, rmsd
@@ -51,7 +54,9 @@ def test_run_writes_everything(finished):
     pixels = staged["evaluations"][0] * 3 * 16 * 16 + staged["evaluations"][1] * 3 * 8 * 8
     assert staged["pixel ratio"] == pytest.approx(pixels / (12 * 3 * 16 * 16))
     html = unescape((out / "report.html").read_text())
-    assert "samples-lowpass.png" in html and "{{" not in html
+    assert "{{" not in html and set(re.findall(r'src="([^,]{,40})', html)) == {"data:image/png;base64"}
+    inside = [base64.b64decode(code) for code in re.findall(r'src="data:image/png;base64,([^"]+)"', html)]
+    assert (out / "samples-lowpass.png").read_bytes() in inside and (out / "spectrum.png").read_bytes() in inside
     analysis = json.loads((out / "analysis.json").read_text())
     assert analysis["summary"] in output and analysis["summary"] in html and analysis["threshold"] == 0.5
     row = next(row for row in analysis["rows"] if row["subspace"] == "lowpass:8")
@@ -60,7 +65,14 @@ def test_run_writes_everything(finished):
     assert f">{linear:.4f}</td>" in html and f"{linear:.4f}" in output
     assert Plan.load(out / "plan.json").threshold == 0.5
     for picture in ("plan.png", "cost.png", "gaussian-divergence.png", "projections.png"):
-        assert f'src="{picture}"' in html and picture in analysis["pictures"]
+        assert (out / picture).read_bytes() in inside and picture in analysis["pictures"]
+    plan, wasserstein = staged, json.loads((out / "quality.json").read_text())["lowpass"]["sliced wasserstein"]
+    (result,) = re.findall(r"<p><b>(On .*?)</b></p>", html)
+    assert html.index(result) < html.index("<h2>") and f"in {plan['ratio']:.2f} of the full model's time" in result
+    assert "lowpass:8 → full size" in result and f"lie {wasserstein:.3f} from" in result and "±" in result
+    (about,) = re.findall(r"<code>.*</p>", html)
+    assert f"subspace_sde {subspace_sde.__version__}" in about and found["machine"] in about
+    assert re.search(r"</code>, \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4},", about)
 
 
 def test_the_error_of_the_shared_network_is_measured_on_held_out_images(finished):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from examples.images import training
+from examples.images import progress, training
 from examples.images.levels import Level, load_levels, unet
 from examples.images.training import Recipe, draw_times, statistics, train_level
 from subspace_sde import VE, Downsampling, Identity, LowPass
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_old_state_of_training(data, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_file", full)
+        patch.setattr(progress, "save_file", full)
         with pytest.raises(OSError, match="the older one is unharmed"):
             train_level(*arguments, Recipe(steps=4, batch=4, channels=(8, 16)), tmp_path, device="cpu")
     state = tmp_path / "state" / "lowpass-8"
