@@ -113,8 +113,10 @@ def train(
 ) -> None:
     """Train the network of each level, or one for all of them; stopped, it goes on where it was.
 
-    Without --level the levels are those that OUT remembers or, in a new one, of the plan that `analyse` recommends;
-    with --shared, of all the plans that it printed. On several GPUs: accelerate launch -m examples.images train ...
+    Without --level the levels are those that OUT remembers or, in a new one, those of the plan that `analyse`
+    recommends; with --shared, of all the plans that it printed.
+
+    On several GPUs: accelerate launch -m examples.images train ...
     """
     from .plans import joined, levels_of
     from .training import Recipe, train_named, train_shared

@@ -102,10 +102,12 @@ def own_error(curve: DivergenceCurve, variance: float, threshold: float) -> dict
     t, value (D_F) and bound (α²v/σ²) at the time at which D_F is the largest multiple of the bound.
     """
     sde = curve.sde or SDE
-    bounds = [variance * math.exp(sde.log_snr(t)) for t in curve.times]
-    sure = zip(curve.times, curve.values, bounds, curve.stderr or (0.0,) * len(bounds))
-    beyond = [(t, value, bound) for t, value, bound, e in sure if value - 3 * e > max(bound, threshold)]
-    return dict(zip(("t", "value", "bound"), max(beyond, key=lambda b: b[1] / b[2]))) if beyond else None
+    beyond = []
+    for t, value, error in zip(curve.times, curve.values, curve.stderr or (0.0,) * len(curve.times)):
+        bound = variance * math.exp(sde.log_snr(t))
+        if value - 3 * error > max(bound, threshold):
+            beyond.append({"t": t, "value": value, "bound": bound})
+    return max(beyond, key=lambda one: one["value"] / one["bound"], default=None)
 
 
 def untrained(divergence: dict[str, Any]) -> str:

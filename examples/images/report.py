@@ -94,7 +94,7 @@ def result_of(samples: dict[str, Any], quality: dict[str, Any], num: int, data: 
         return f"On {data} no subspace is used: the full model alone was sampled, in {seconds['full']} s an image."
     name = min(plans, key=lambda n: plans[n]["ratio"])
     plan, levels = plans[name], [*reversed(plans[name]["levels"]), "full size"]
-    times = ", ".join(f"{t:.3f}" for t in plan["times"])
+    times = ", ".join(f"{t:.3f}" for t in reversed(plan["times"]))
     distance = {n: f"{q['sliced wasserstein']:.3f}" for n, q in quality.items()}
     spread = quality["training images"]["sliced wasserstein spread"]
     return (

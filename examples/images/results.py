@@ -59,7 +59,7 @@ def fingerprint(images: Images) -> str:
 
 def digest(pixels: np.ndarray[Any, Any]) -> str:
     """The content of an array in sixteen letters."""
-    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()[:16]
 
 
 def _parsed(path: Path) -> dict[str, Any]:

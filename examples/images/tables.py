@@ -48,8 +48,8 @@ def show_divergence(found: dict[str, Any]) -> None:
         ["subspace", "D_F: t", *(["error: t"] if shared else [])],
         rows,
     )
-    if told := untrained(found):
-        console.print(f"[bold yellow]{told}[/]", highlight=False, soft_wrap=True)
+    if warning := untrained(found):
+        console.print(f"[bold yellow]{warning}[/]", highlight=False, soft_wrap=True)
 
 
 def show_samples(found: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import torch
 import subspace_sde
 from examples.images import plans
 from examples.images.levels import Level, file_name
+from examples.images.report import result_of
 from subspace_sde import LowPass, Plan, rmsd
 from subspace_sde.divergence import level_error
 from subspace_sde.images import load, to_unit
@@ -73,6 +74,20 @@ def test_run_writes_everything(finished):
     (about,) = re.findall(r"<code>.*</p>", html)
     assert f"subspace_sde {subspace_sde.__version__}" in about and found["machine"] in about
     assert re.search(r"</code>, \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4},", about)
+
+
+def test_the_result_is_that_of_the_fastest_plan():
+    row = {"ratio": 1.0, "seconds per sample": 0.5, "levels": [], "times": []}
+    two = {"ratio": 0.4, "seconds per sample": 0.2, "levels": ["lowpass:16", "lowpass:4"], "times": [0.433, 0.532]}
+    one = {"ratio": 0.6, "seconds per sample": 0.3, "levels": ["lowpass:8"], "times": [0.487]}
+    quality = {name: {"sliced wasserstein": d} for name, d in (("full", 0.1), ("one", 0.3), ("two", 0.2))}
+    quality["training images"] = {"sliced wasserstein": 0.15, "sliced wasserstein spread": 0.02}
+    told = result_of({"plans": {"full": row, "one": one, "two": two}}, quality, 64, "photos")
+    assert "the plan lowpass:4 → lowpass:16 → full size (t = 0.532, 0.433) samples in 0.40 of the full" in told
+    assert "0.2 s an image instead of 0.5" in told and "lie 0.200 from" in told
+    assert "(64 of each; those of the full model 0.100, training images 0.150 ± 0.020)" in told
+    alone = result_of({"plans": {"full": row}}, quality, 64, "photos")
+    assert alone == "On photos no subspace is used: the full model alone was sampled, in 0.5 s an image."
 
 
 def test_the_error_of_the_shared_network_is_measured_on_held_out_images(finished):
