@@ -1,4 +1,4 @@
-"""Sampling side by side: the full model and every plan, from the same seeds, chunk by chunk in turn."""
+"""Sampling side by side: the full model and every plan, from the same x(T), chunk by chunk in turn."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from subspace_sde import SubspaceSDE, sample
+from subspace_sde import IsotropicSDE, SubspaceSDE, sample
 from subspace_sde.arrays import Score
-from subspace_sde.backend import streams
+from subspace_sde.backend import Noise, streams
 from subspace_sde.images import Images, save_grid
 from subspace_sde.sampling import stage_times
 from subspace_sde.scores import denoiser
@@ -25,7 +25,7 @@ from .devices import machine
 from .evaluations import seconds_per_evaluation
 from .levels import Level
 from .plans import build_process, usable
-from .results import folder_of, write_json
+from .results import fingerprint, folder_of, write_json
 
 CHUNK = 32  # smaller batches leave the small networks waiting for their launches
 
@@ -71,9 +71,9 @@ def draw(
     seed: int = 0,
     device: torch.device | None = None,
 ) -> dict[str, Any]:
-    """Sample the full model and every plan from the same seeds with the same steps, chunk by chunk in turn.
+    """Sample the full model and every plan from the same x(T) with the same steps, chunk by chunk in turn.
 
-    Chunks are kept as they are finished, and found again by a later call with the same networks, plans and settings.
+    Samples of one number belong together, whatever their plan (`randomness`). Chunks are kept as they are finished, and found again by a later call with the same networks, plans and settings.
     The seconds of a plan are those of its sampling alone; the last step, E[x(0)|x(t_min)], is the same for all and
     not counted.
     """
@@ -90,7 +90,7 @@ def draw(
         "plans": {p: [names[p], processes[p].times, processes[p].complement_variances] for p in names},
         "networks": {n: models[n].digest for n in sorted(used)},
         "steps": steps, "solver": solver.value, "seed": seed, "chunk": chunk,
-        "last chunk": num % chunk, "machine": machine(device),
+        "last chunk": num % chunk, "machine": machine(device), "noise": "x(T) of the full space",
     }  # fmt: skip
     kept = folder_of(settings, out)
     if not (kept / "per-call.json").exists():
@@ -114,10 +114,24 @@ def draw(
                     bar.update(sum(grids[p]))
     result = _collect(kept, num, names, processes, per_call, steps)
     result |= {"key": kept.name, "solver": solver.value, "seed": seed, "batch": chunk, "machine": machine(device)}
+    result |= {"data": fingerprint(images)}
     write_json(out / "samples.json", result)
     for p in names:
         save_grid(load_samples(out, result, p)[:32], out / f"samples-{p}.png", zoom=3)
     return result
+
+
+def randomness(
+    sde: IsotropicSDE, shape: tuple[int, ...], seed: int, start: int, stop: int, like: Any
+) -> tuple[tuple[int, ...], Any]:
+    """``rng`` and ``noise`` of `sample` for the samples `start` to `stop`, the same in every plan and chunk.
+
+    x(T) is of the full space, (stop - start, *shape): a plan starts from its part in the smallest subspace and is
+    injected the others. What a solver draws on the way comes from streams of their own, independent of x(T).
+    """
+    x = sde.prior_std * Noise(streams(seed, start, stop), (stop - start,), like).normal(shape)
+    on_the_way = int(np.random.SeedSequence((seed, 1)).generate_state(1)[0])
+    return streams(on_the_way, start, stop), x
 
 
 def _draw_chunk(
@@ -134,10 +148,11 @@ def _draw_chunk(
 ) -> float:
     method, langevin = solver.solver()
     like = torch.zeros((), device=device)
-    rng = streams(seed, start, start + count)
+    rng, noise = randomness(process.sde, process.shape(0), seed, start, start + count, like)
     samples = sample(
-        process, scores, count, method, steps, rng, like=like, langevin=langevin, callback=lambda step: bar.update()
-    )
+        process, scores, count, method, steps, rng, like=like, langevin=langevin, noise=noise,
+        callback=lambda step: bar.update(),
+    )  # fmt: skip
     with torch.no_grad():
         clean = denoiser(scores[0], process.sde)(samples.x, process.sde.t_min)
     fresh = file.with_name(file.stem + ".new.npz")
