@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from subspace_sde.cli import for_any_terminal
 
+from .commands.evaluation import evaluate
 from .options import (
     Batch,
     Channels,
@@ -184,6 +185,9 @@ def sample(
 
     found, place = trained(data, out, weights, level, size, device)
     show_samples(draw(*found, out, num, steps, SolverName(solver), minutes, seed, place))
+
+
+app.command()(evaluate)
 
 
 @app.command()

@@ -73,9 +73,9 @@ def draw(
 ) -> dict[str, Any]:
     """Sample the full model and every plan from the same x(T) with the same steps, chunk by chunk in turn.
 
-    Samples of one number belong together, whatever their plan (`randomness`). Chunks are kept as they are finished, and found again by a later call with the same networks, plans and settings.
-    The seconds of a plan are those of its sampling alone; the last step, E[x(0)|x(t_min)], is the same for all and
-    not counted.
+    Samples of one number belong together, whatever their plan (`randomness`). Chunks are kept as they are finished, and
+    found again by a later call with the same networks, plans and settings. The seconds of a plan are those of its
+    sampling alone; the last step, E[x(0)|x(t_min)], is the same for all and not counted.
     """
     device = torch.device("cpu") if device is None else device
     sde = models["full"].sde

@@ -123,13 +123,13 @@ class EfficientNetLite0(torch.nn.Module):
             raise ValueError(f"{file} is not the file of EfficientNet-Lite0 that this project knows: install it again")
         self.net = EfficientNet.from_name("efficientnet-lite0")
         self.net.load_state_dict(torch.load(file, weights_only=True))
-        self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) in [0, 1] to (N, 1280)."""
         x = torch.nn.functional.interpolate(x, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 1)
         x = (255 * x - 127) / 128  # as it was trained
-        features: torch.Tensor = self.net.extract_features(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)  # on a CPU, in half the time
+        features: torch.Tensor = self.net.extract_features(x)
         return features.mean(dim=(-2, -1))
 
 
