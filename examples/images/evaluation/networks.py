@@ -140,10 +140,10 @@ class Inception(torch.nn.Module):
         super().__init__()
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # the latter of a torchvision for another torch
             raise ValueError(
-                "the Inception of the FID needs torch-fidelity and the torchvision that belongs to your torch: "
-                "pip install torch-fidelity"
+                "the Inception of the FID needs torch-fidelity, and the torchvision that belongs to this torch: "
+                f"pip install torch-fidelity ({error})"
             ) from error
         file = inception_weights()
         try:

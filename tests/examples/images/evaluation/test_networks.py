@@ -158,7 +158,7 @@ def test_offline_without_weights(fidelity, monkeypatch):
 
 def test_without_torch_fidelity_there_is_no_fid(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(ValueError, match="needs torch-fidelity and the torchvision that belongs to your torch"):
+    with pytest.raises(ValueError, match="needs torch-fidelity, and the torchvision that belongs to this torch"):
         feature_network("inception")
 
 
