@@ -86,7 +86,8 @@ def measure(
     Parameters
     ----------
     samples: (N, C, H, W), C = 1 or 3, uint8 or floats in [0, 1], of the size of the reference's images.
-    full: the full model's samples from the same x(T), in the same order, for the paired figures.
+    full: the full model's samples from the same x(T), in the same order, for the paired figures; where the reference
+        has a cache, their features are computed once for all plans.
     seed: decides the halves and the directions of projections; the same for all that is compared.
     resamplings: halves that the error bars are taken from.
 

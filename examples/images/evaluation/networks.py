@@ -78,7 +78,7 @@ class Features:
     def _of_batch(self, pixels: np.ndarray[Any, Any], first: int) -> np.ndarray[Any, Any]:
         x = torch.from_numpy(pixels).to(self.device, torch.float32) / 255
         with torch.no_grad():
-            y = self.module(x.expand(-1, 3, -1, -1))
+            y = self.module(x)
         if not isinstance(y, torch.Tensor) or y.ndim != 2 or len(y) != len(x):
             got = tuple(y.shape) if isinstance(y, torch.Tensor) else type(y).__name__
             raise ValueError(
@@ -92,13 +92,15 @@ class Features:
 
 
 def as_bytes(images: Any) -> np.ndarray[Any, Any]:
-    """Images (N, C, H, W), C = 1 or 3, as uint8; floats in [0, 1] are rounded as a PNG would.
+    """Images (N, C, H, W), C = 1 or 3, as uint8 (N, 3, H, W); floats in [0, 1] are rounded as a PNG would.
 
     Raises ValueError for other shapes, NaN, and floats beyond [0, 1].
     """
     pixels = np.asarray(images)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
         raise ValueError(f"images have shape (N, 3, H, W) or (N, 1, H, W), got {pixels.shape}")
+    if pixels.shape[1] == 1:
+        pixels = pixels.repeat(3, axis=1)
     if pixels.dtype == np.uint8:
         return pixels
     if not np.issubdtype(pixels.dtype, np.floating) or not len(pixels) or not 0 <= pixels.min() <= pixels.max() <= 1:

@@ -38,6 +38,13 @@ def test_the_figures_are_those_of_the_whole_sets():
     assert list(found)[:2] == ["FD-pixels", "KD-pixels"] and "PSNR" not in found
 
 
+def test_grey_images_are_colours_that_agree():
+    grey = draw(50, np.random.default_rng(6))[:, :1]
+    found = measure(grey[:25], Reference(grey[25:], PIXELS), grey[25:], resamplings=2)
+    x, y = (part.repeat(3, axis=1) for part in (grey[:25], grey[25:]))
+    assert found == measure(x, Reference(y, PIXELS), y, resamplings=2)
+
+
 def test_error_bars_are_the_spread_over_fresh_draws():
     rng = np.random.default_rng(1)
     fresh, errors = [], []
