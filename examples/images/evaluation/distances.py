@@ -19,7 +19,9 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
     Raises ValueError for D features or fewer, whose covariance is singular.
 
-    >>> x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+    >>> x = torch.tensor(
+    ...     [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64
+    ... )
     >>> round(frechet_distance(x, 3 + x), 6)  # 3² for each feature
     18.0
     """

@@ -22,6 +22,8 @@ INCEPTION = (
 )
 LITE0 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the weights
 
+PART = 1024  # images whose features are kept in a file: what a run that is stopped finds again
+
 
 class Features:
     """A network as a judge.
@@ -61,19 +63,27 @@ class Features:
         Raises ValueError where the network returns no matrix (N, D), or NaN.
         """
         pixels = as_bytes(images)
-        if cache is None:
-            found = self._compute(pixels)
-        else:
-            key = hashlib.sha256(f"{self.digest} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
-            found = kept(cache / f"{key}.npz", lambda: {"features": self._compute(pixels)})["features"]
+        with tqdm(total=len(pixels), desc=f"features: {self.name}", unit="image", leave=False) as bar:
+            parts = [self._part(pixels[s : s + PART], s, cache, bar) for s in range(0, len(pixels), PART)]
         # Apple's GPUs have no float64
         place = torch.device("cpu") if self.device.type == "mps" else self.device
-        return torch.from_numpy(found).to(place, torch.float64)
+        return torch.from_numpy(np.concatenate(parts)).to(place, torch.float64)
 
-    def _compute(self, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _part(self, pixels: np.ndarray[Any, Any], first: int, cache: Path | None, bar: Any) -> np.ndarray[Any, Any]:
+        """The features of images of which the first is number `first`; found again in the cache."""
         batch = 64 if self.device.type == "cpu" else 512
-        starts = tqdm(range(0, len(pixels), batch), desc=f"features: {self.name}", unit="batch", leave=False)
-        return np.concatenate([self._of_batch(pixels[s : s + batch], s) for s in starts])
+
+        def compute() -> dict[str, Any]:
+            parts = []
+            for s in range(0, len(pixels), batch):
+                parts.append(self._of_batch(pixels[s : s + batch], first + s))
+                bar.update(len(parts[-1]))
+            return {"features": np.concatenate(parts)}
+
+        key = hashlib.sha256(f"{self.digest} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
+        found = compute() if cache is None else kept(cache / f"{key}.npz", compute)
+        bar.update(first + len(pixels) - bar.n)  # where it was known
+        return np.asarray(found["features"])
 
     def _of_batch(self, pixels: np.ndarray[Any, Any], first: int) -> np.ndarray[Any, Any]:
         x = torch.from_numpy(pixels).to(self.device, torch.float32) / 255

@@ -82,6 +82,17 @@ def of_image_70(x):
     return y
 
 
+def test_a_stopped_run_goes_on_with_the_next_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "PART", 50)
+    images = np.random.default_rng(0).integers(0, 256, (130, 3, 4, 4), dtype=np.uint8)
+    module = Counting()
+    judge = Features(module, "mean")
+    judge(images[:70], tmp_path)
+    assert module.calls == 2
+    np.testing.assert_allclose(judge(images, tmp_path), images.mean(axis=(2, 3)) / 255, rtol=1e-5)
+    assert module.calls == 4  # the first 50 were known
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
