@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import ot
 import torch
+from tqdm import tqdm
 
 from subspace_sde.images import to_unit
 
@@ -131,7 +132,7 @@ def measure(
 
     generator = torch.Generator().manual_seed(seed)
     add(*(torch.arange(len(z), device=z.device) for z in (x, y)))
-    for _ in range(resamplings):
+    for _ in tqdm(range(resamplings), desc="error bars", unit="half", leave=False):
         add(*(torch.randperm(len(z), generator=generator)[: len(z) // 2].to(z.device) for z in (x, y)))
     return {name: (values[0], float(np.std(values[1:], ddof=1))) for name, values in found.items()}
 
