@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from subspace_sde.cli import for_any_terminal
 
+from .commands.analysis import analyse
 from .commands.evaluation import evaluate
 from .options import (
     Batch,
@@ -67,24 +68,7 @@ app = typer.Typer(
 HELD_OUT = "With trained levels, on held-out images"
 
 
-@app.command()
-def analyse(
-    data: Data = None,
-    out: Out = Path("runs/images"),
-    level: Levels = None,
-    size: Size = None,
-    threshold: Threshold = 3e-3,
-) -> None:
-    """Compare subspaces: how far do the images lie from each, from when could it be used? Seconds, no network."""
-    from subspace_sde.analysis.report import show
-
-    from .analysis import analyse as compare
-    from .plans import levels_of
-
-    held = read_images(data, size, out)
-    plans = named(level, held) or {}
-    held.keep()
-    show(compare(held.images, levels_of(plans), threshold, out), console)
+app.command()(analyse)
 
 
 @app.command()

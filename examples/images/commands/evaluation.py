@@ -20,7 +20,7 @@ Resamplings = Annotated[int, typer.Option(min=2, help="Random halves that the er
 
 
 def evaluate(
-    data: Data = "builtin",
+    data: Data = None,
     out: Out = Path("runs/images"),
     size: Size = None,
     network: Network = "auto",
@@ -39,6 +39,5 @@ def evaluate(
     from ..evaluation import feature_network
     from ..evaluation.run import evaluate_run, show_evaluation
 
-    images = read_images(data, size)
-    judge = feature_network(network, pick_device(device))
-    show_evaluation(evaluate_run(images, out, judge, seed, resamplings))
+    held, judge = read_images(data, size, out), feature_network(network, pick_device(device))
+    show_evaluation(evaluate_run(held.images, out, judge, seed, resamplings))

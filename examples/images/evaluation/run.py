@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from math import floor, log10
 from pathlib import Path
@@ -15,7 +14,7 @@ from subspace_sde.images import Images
 from subspace_sde.plotting import save
 from subspace_sde.plotting.figures import new_figure
 
-from ..results import fingerprint, found_again, read_json, write_json
+from ..results import digest, fingerprint, found_again, read_json, write_json
 from ..sampling import load_samples
 from ..tables import console, show_table
 from .measuring import Reference, measure
@@ -77,14 +76,14 @@ def evaluation_of(images: Images, out: Path) -> dict[str, Any] | None:
     path, drawn = out / FILE, out / "samples.json"
     if not path.exists() or not drawn.exists():
         return None
-    found, key = json.loads(path.read_text(encoding="utf-8")), json.loads(drawn.read_text(encoding="utf-8"))["key"]
+    found, key = read_json(path, "evaluate"), read_json(drawn, "sample")["key"]
     if (found["inputs"]["data"], found["inputs"]["samples"]) != (_content(images), key):
         return None
     return {**found, "table": table(found)}
 
 
 def _content(images: Images) -> list[str]:
-    return [fingerprint(images), hashlib.sha256(images.held_out.tobytes()).hexdigest()[:16]]
+    return [digest(images.train), digest(images.held_out)]
 
 
 def table(found: dict[str, Any]) -> list[list[str]]:

@@ -127,7 +127,7 @@ def test_what_must_come_first(images, out, tmp_path):
 
 
 def test_the_command(images, out, tmp_path, monkeypatch):
-    monkeypatch.setattr("examples.images.commands.evaluation.read_images", lambda data, size: images)
+    monkeypatch.setattr("examples.images.commands.evaluation.read_images", lambda *_: SimpleNamespace(images=images))
     monkeypatch.setattr(networks, "EfficientNetLite0", lambda: PIXELS.module)
     output = " ".join(invoke("evaluate", "--out", out, "--network", "efficientnet-lite0", "--resamplings", 2).split())
     assert "KD-EffLite0" in output and "recall" in output and "± one standard error" in output
