@@ -78,7 +78,7 @@ def gaussian_divergence(
         for subspace, u in zip(group, relative):
             if u.dim == u.ambient_dim:
                 raise ValueError(f"{subspace!r} keeps all dimensions: it has no complement")
-        p = np.stack([np.maximum(outside - gaussian.captured(u), 0.0).reshape(-1) for u in group])
+        p = np.stack([np.maximum(outside - kept, 0.0).reshape(-1) for kept in gaussian.captured_by(group)])
         p[p <= 1e-12] = 0.0  # rounding of captured; most of a low-pass's or a PCA's p are 0
         lost = np.asarray([u.ambient_dim - u.dim for u in relative])
         m = np.asarray([0.0 if center else np.sum(u.reject(mean) ** 2) for u in relative])

@@ -12,10 +12,9 @@ from ..backend import host
 from ..border import checked
 from ..specification import register
 from ..subspaces import Subspace
-from ..subspaces.base import maps_of
 from ..subspaces.cosines import cosine_basis
 from ..subspaces.separable import AxisByAxis
-from .gaussian import Diagonalised, Gaussian
+from .gaussian import Diagonalised, Gaussian, keeps_lowest
 
 
 @checked
@@ -42,8 +41,7 @@ class DCTGaussian(Diagonalised):
     @checked
     def restrict(self, subspace: Subspace) -> DCTGaussian | Gaussian:
         """The law of Uᵀx: diagonal where its DCT are the lowest frequencies of x (`LowPass`), else dense."""
-        maps = maps_of(subspace)
-        if maps is not None and all(each.keeps_lowest() for each in maps):
+        if keeps_lowest(subspace):
             lowest = tuple(slice(n) for n in subspace.shape)
             return DCTGaussian(subspace.restrict(self.mean), self.eigenvalues[lowest])
         return self.dense(subspace)

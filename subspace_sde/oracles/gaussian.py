@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat
@@ -14,6 +15,7 @@ from ..backend import Constant, host
 from ..border import checked
 from ..sdes import IsotropicSDE
 from ..subspaces import Basis, Identity, Subspace
+from ..subspaces.base import maps_of
 from .base import KnownScore, Oracle
 
 _LARGEST = 2**13  # coordinates with a covariance as a matrix: 512 MB
@@ -50,6 +52,10 @@ class Normal(Oracle):
     @abstractmethod
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
         """‖Uᵀv_j‖² of every eigenvector v_j, an array like `eigenvalues`; summed where one stands for several."""
+
+    def captured_by(self, subspaces: Sequence[Subspace]) -> list[np.ndarray[Any, Any]]:
+        """`captured` of each of the subspaces; what they have in common is computed once."""
+        return [self.captured(subspace) for subspace in subspaces]
 
     @abstractmethod
     def _covary(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -178,14 +184,40 @@ class Gaussian(Diagonalised):
         return Gaussian(subspace.restrict(self.mean), symmetric(u.T @ self.covariance @ u))
 
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
-        vectors = self.axes.matrix().T.reshape(-1, *self.shape)
-        return norms(subspace, vectors)
+        return self.captured_by([subspace])[0]
+
+    def captured_by(self, subspaces: Sequence[Subspace]) -> list[np.ndarray[Any, Any]]:
+        return norms(subspaces, self.axes.matrix())
 
 
-def norms(subspace: Subspace, vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """‖Uᵀv‖² of every v of the batch, some hundred at a time."""
-    parts = [subspace.restrict(vectors[i : i + _ROWS]) for i in range(0, len(vectors), _ROWS)]
-    return np.concatenate([np.sum(z.reshape(len(z), -1) ** 2, axis=1) for z in parts])
+def norms(subspaces: Sequence[Subspace], columns: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """‖Uᵀv‖² of every column v (d, n), for each of the subspaces.
+
+    Some hundred columns at a time go through all the subspaces. Those that keep the lowest frequencies, as low-passes
+    of any size do, share one DCT: their energies are sums over parts of its squares.
+    """
+    from scipy.fft import dctn
+
+    lowest = [keeps_lowest(u) for u in subspaces]
+    found: list[list[np.ndarray[Any, Any]]] = [[] for _ in subspaces]
+    for start in range(0, columns.shape[1], _ROWS):
+        rows = np.ascontiguousarray(columns[:, start : start + _ROWS].T)
+        squares: Any = None
+        for u, low, energies in zip(subspaces, lowest, found):
+            v = rows.reshape(-1, *u.ambient_shape)
+            if low:
+                squares = dctn(v, axes=range(1, v.ndim), norm="ortho") ** 2 if squares is None else squares
+                kept = squares[(slice(None), *map(slice, u.shape))]
+            else:
+                kept = u.restrict(v) ** 2
+            energies.append(np.sum(kept, axis=tuple(range(1, kept.ndim))))
+    return [np.concatenate(parts) for parts in found]
+
+
+def keeps_lowest(subspace: Subspace) -> bool:
+    """Whether the DCT of Uᵀx is the part of the lowest frequencies of the DCT of x."""
+    maps = maps_of(subspace)
+    return maps is not None and all(each.keeps_lowest() for each in maps)
 
 
 def symmetric(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -81,7 +81,7 @@ class LowRankGaussian(Normal):
         return found
 
     def captured(self, subspace: Subspace) -> np.ndarray[Any, Any]:
-        each = norms(subspace, self._directions.T.reshape(-1, *self.shape))
+        (each,) = norms([subspace], self._directions)
         return np.append(each, subspace.dim - np.sum(each))
 
     @checked

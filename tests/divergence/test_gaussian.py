@@ -168,6 +168,30 @@ def test_captured_is_the_energy_of_each_eigenvector(make, u):
     np.testing.assert_allclose(gaussian.captured(u), expected, atol=1e-13)
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 9), (11,)])
+def test_what_all_of_many_subspaces_capture_is_what_dense_algebra_says(shape):
+    """Low-passes share one DCT, and one that loses a single frequency of an odd axis must not see its neighbour's."""
+    rng, d = np.random.default_rng(0), math.prod(shape)
+    a = rng.standard_normal((d, d))
+    gaussian = Gaussian(rng.standard_normal(shape), a @ a.T)
+    last = {n: LowPass(shape, n, axes=-1) for n in range(1, shape[-1] + 1)}
+    others = [
+        Basis(np.linalg.qr(rng.standard_normal((d, 4)))[0], shape),
+        LowPass(shape, 4, axes=-1) @ Downsampling(last[4].shape, 2, axes=-1),
+        LowPass(shape, 2, axes=0) if len(shape) > 2 else Downsampling(shape, shape[-1], axes=-1),
+    ]
+    subspaces = [*others[:2], *last.values(), *others[2:]]
+    vectors = np.linalg.eigh(gaussian.covariance)[1]
+    found = gaussian.captured_by(subspaces)
+    assert len(found) == len(subspaces)
+    for u, kept in zip(subspaces, found):
+        np.testing.assert_allclose(kept, np.sum((u.matrix().T @ vectors) ** 2, axis=0), rtol=0, atol=1e-12)
+    few = LowRankGaussian(gaussian.mean, a[:, :3], 0.2)
+    for u, kept in zip(subspaces, few.captured_by(subspaces)):
+        left = np.linalg.svd(a[:, :3], full_matrices=False)[0]
+        np.testing.assert_allclose(kept[:3], np.sum((u.matrix().T @ left) ** 2, axis=0), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("shape", "patch"),
     [((3, 8, 12), (4, 3)), ((3, 6, 4), (2, 4)), ((12,), (4,)), ((2, 3, 4, 4), (2, 2)), ((4, 6, 2), (2, 3, 1))],
