@@ -20,7 +20,7 @@ Matrix: TypeAlias = np.ndarray[Any, Any]
 SHORT = 512
 """Up to this length of an axis its matrix is built: `python -m benchmarks.transforms`."""
 
-_MOST_TRIED = 2**15  # vectors of an axis that are tried one by one
+_MOST_TRIED = 2**15  # coordinates along an axis that are tried one by one
 _AT_ONCE = 2**22  # numbers of them
 
 
@@ -50,15 +50,16 @@ class AxisMap(ABC):
         if self.n <= SHORT:
             energies: Matrix = np.sum((basis.matrix().T @ self.matrix()) ** 2, axis=1)
             return energies
-        if self.n > _MOST_TRIED:
+        if self.m > _MOST_TRIED:
             raise ValueError(
-                f"how much of each of the {self.n} vectors of a basis along an axis this subspace keeps is known for "
-                f"LowPass and Downsampling and cosines alone; others are tried one by one, at most {_MOST_TRIED}"
+                f"how much this subspace keeps of each vector of a basis along an axis of length {self.n} is known for "
+                f"LowPass, Downsampling and Wavelet and cosines alone; others try each of their {self.m} coordinates, "
+                f"at most {_MOST_TRIED}"
             )
-        found, some, xp = np.empty(self.n), max(1, _AT_ONCE // self.n), numpy_namespace()
-        for start in range(0, self.n, some):
-            unit = np.eye(min(some, self.n - start), self.n, start)
-            found[start : start + some] = np.sum(self.restrict(basis.embed(unit, -1, xp), -1, xp) ** 2, axis=-1)
+        found, some, xp = np.zeros(self.n), max(1, _AT_ONCE // self.n), numpy_namespace()
+        for start in range(0, self.m, some):
+            unit = np.eye(min(some, self.m - start), self.m, start)
+            found += np.sum(basis.restrict(self.embed(unit, -1, xp), -1, xp) ** 2, axis=0)
         return found
 
     def keeps_lowest(self) -> bool:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import sizes
+from ..arrays import numpy_namespace, sizes
 from ..border import checked
 from ..specification import register
-from .axis_maps import SHORT, AxisMap, Chained, Dense, Matrix, moved
+from .axis_maps import SHORT, AxisMap, Dense, Matrix, moved
 from .base import Identity, Subspace, per_axis
 from .basis import polished
+from .cosines import CosineBasis
 from .separable import AxisByAxis
 
 
@@ -124,11 +125,55 @@ def _towards_orthonormal(h: Matrix) -> Matrix:
 
 
 def _along_axis(n: int, levels: int, h: Matrix) -> AxisMap:
-    """The halvings of an axis of length n, one after the other: as a matrix where it is short."""
-    maps: list[AxisMap] = [_Halving(n >> level, h) for level in range(levels)]
-    if n <= SHORT:
-        return Dense(polished(reduce(np.matmul, [each.matrix() for each in maps])))
-    return reduce(Chained, maps)
+    """The band of an axis of length n: as a matrix where it is short."""
+    band = _Band(n, levels, h)
+    return Dense(polished(band.matrix())) if n <= SHORT else band
+
+
+class _Band(AxisMap):
+    """The approximation band of an axis of length n, halved `levels` times."""
+
+    def __init__(self, n: int, levels: int, h: Matrix) -> None:
+        super().__init__(n, n >> levels)
+        self._halvings = [_Halving(n >> level, h) for level in range(levels)]
+        # column k of U has its numbers between the entries 2^levels k + first and 2^levels k + last, ends included
+        self._stride, half = 2**levels, len(h) // 2
+        self._first, self._last = -(self._stride - 1) * (half - 1), (self._stride - 1) * half
+
+    def restrict(self, x: Any, axis: int, xp: Any) -> Any:
+        for each in self._halvings:
+            x = each.restrict(x, axis, xp)
+        return x
+
+    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        for each in reversed(self._halvings):
+            z = each.embed(z, axis, xp)
+        return z
+
+    def captured(self, basis: AxisMap) -> Matrix:
+        """Of cosines from the filter's own spectrum, but for the few columns that go over the end of the axis.
+
+        With w the first column that does not, Z_f = Σ_i w_i e^{iπf(2i+1)/2n}, and q = 0 … Q − 1 for it and those behind
+        it, each a stride s further, the f-th cosine gives Re[e^{iπfsq/n} Z_f], and the sum of their squares is
+
+            ½ Q |Z_f|² + ½ Re[Z_f² Σ_q e^{2iθq}],   Σ_q e^{2iθq} = e^{iθ(Q−1)} sin(Qθ)/sin θ,   θ = π f s/n
+        """
+        n, s, xp = self.n, self._stride, numpy_namespace()
+        low, high = -(self._first // s), (n - 1 - self._last) // s
+        if not isinstance(basis, CosineBasis) or low > high:
+            return super().captured(basis)
+        count, frequency = high - low + 1, np.arange(n)
+        w = self.embed(np.eye(1, self.m, low), -1, xp)[0]
+        z = np.conj(np.fft.rfft(w, 2 * n)[:n]) * np.exp(0.5j * np.pi / n * frequency)
+        rest = frequency * s % n  # of θ, in units of π/n; multiples are taken away while they are whole numbers
+        sine = np.sin(np.pi / n * np.minimum(rest, n - rest))
+        ratio = np.where(rest > 0, _sine(count * rest, n) / np.where(rest > 0, sine, 1.0), count)
+        energy = count * np.abs(z) ** 2 + np.real(z**2 * np.exp(1j * np.pi / n * ((count - 1) * rest % (2 * n)))) * ratio
+        energy[0] /= 2  # the constant is a cosine of half the power
+        ends = np.concatenate([np.arange(low), np.arange(high + 1, self.m)])
+        unit = np.equal.outer(ends, np.arange(self.m)).astype(np.float64)
+        found: Matrix = energy / n + np.sum(basis.restrict(self.embed(unit, -1, xp), -1, xp) ** 2, axis=0)
+        return found
 
 
 class _Halving(AxisMap):
@@ -160,6 +205,12 @@ class _Halving(AxisMap):
         phases = [reduce(add, (h * z[..., reach - q : reach - q + m] for h, q in taps)) for taps in self._taps]
         x = xp.stack(phases, axis=-1)
         return moved(xp.reshape(x, (*x.shape[:-2], self.n)), -1, axis, xp)
+
+
+def _sine(turns: Matrix, n: int) -> Matrix:
+    """sin(π turns/n) of whole numbers, however large."""
+    found: Matrix = np.sin(np.pi / n * (turns % (2 * n)))
+    return found
 
 
 def _continued(x: Any, reach: int, xp: Any) -> Any:

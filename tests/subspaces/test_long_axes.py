@@ -16,7 +16,7 @@ from subspace_sde.subspaces import Downsampling, LowPass, Wavelet
 from subspace_sde.subspaces.axis_maps import SHORT, Chained, Dense, Whole, Within
 from subspace_sde.subspaces.cosines import CosineBasis, LowestCosines
 from subspace_sde.subspaces.downsampling import _Blocks
-from subspace_sde.subspaces.wavelet import _Halving, _scaling_filter
+from subspace_sde.subspaces.wavelet import _Band, _Halving, _scaling_filter
 from subspace_sde.testing import check_subspace
 
 MAPS = {
@@ -113,9 +113,34 @@ def test_what_is_captured_of_cosines_has_a_closed_form(n):
         np.testing.assert_allclose(each.captured(cosines), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("n", "levels", "wavelet"),
+    # columns that all go over the end, none, some; strides that share factors with n, and lengths that are no powers
+    [(2, 1, "haar"), (6, 1, "db3"), (48, 4, "haar"), (12, 1, "db2"), (60, 2, "sym4"), (88, 3, "coif1"), (84, 2, "db10")],
+)
+def test_what_a_wavelet_captures_of_cosines_is_what_dense_algebra_says(n, levels, wavelet):
+    band, cosines = _Band(n, levels, _scaling_filter(wavelet)), CosineBasis(n)
+    expected = np.sum((cosines.matrix().T @ band.matrix()) ** 2, axis=1)
+    np.testing.assert_allclose(band.captured(cosines), expected, rtol=0, atol=1e-13)
+    turned = Dense(np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0])  # of another basis
+    expected = np.sum((turned.matrix().T @ band.matrix()) ** 2, axis=1)
+    np.testing.assert_allclose(band.captured(turned), expected, rtol=0, atol=1e-13)
+
+
+def test_a_wavelet_captures_of_white_noise_as_much_as_it_has_dimensions_on_a_long_axis():
+    n = 2**17
+    kept = DCTGaussian(np.zeros(n), np.ones(n)).captured(Wavelet((n,), "db2", 2, axes=-1))
+    assert abs(kept.sum() - n // 4) < 1e-6 and kept.min() > -1e-12 and kept.max() < 1 + 1e-9
+    each = [np.cos(np.pi * f * (2 * np.arange(n) + 1) / (2 * n)) * (2 / n) ** 0.5 for f in (1, 30_001, n - 1)]
+    for f, v in zip((1, 30_001, n - 1), each):
+        expected = np.sum(pywt.wavedec(v, "db2", mode="periodization", level=2)[0] ** 2)
+        assert abs(kept[f] - expected) < 1e-9
+
+
 def test_what_would_have_to_be_tried_a_hundred_thousand_times_is_refused():
-    with pytest.raises(ValueError, match=r"tried one by one, at most 32768"):
-        DCTGaussian(np.zeros(2**17), np.ones(2**17)).captured(Wavelet((2**17,), "db2", axes=-1))
+    with pytest.raises(ValueError, match=r"of length 131072 .* try each of their 65536 coordinates, at most 32768"):
+        lowest = LowPass((2**17,), 2**16, axes=-1)
+        DCTGaussian(np.zeros(2**17), np.ones(2**17)).captured(lowest @ Downsampling((2**16,), 1, axes=-1))
 
 
 def test_an_axis_that_no_memory_holds_is_refused():
