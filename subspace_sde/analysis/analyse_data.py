@@ -19,7 +19,7 @@ from ..border import checked
 from ..divergence.estimate import DivergenceCurve, check_threshold
 from ..divergence.gaussian import gaussian_divergence
 from ..images import Images
-from ..planning.chains import plan
+from ..planning.chains import Nesting, cheapest
 from ..planning.plans import Plan
 from ..sdes import VE, IsotropicSDE
 from ..shown import Shown
@@ -164,17 +164,16 @@ def analyse(
     times = sde.grid(50)[-2:0:-1].tolist()  # log D_F bends little: more of them move t by less than 10⁻³
     curves = dict(zip(every, gaussian_divergence(moments.gaussian, sde, list(every.values()), times)))
 
-    def cheapest(limit: float, levels: int, each: float = 0.0) -> Plan:
-        return plan(list(sizes.values()), [curves[k] for k in sizes], limit, max_levels=levels, price=each)
+    nests, of_sizes = Nesting(list(sizes.values())), [curves[k] for k in sizes]
 
     def cost(limit: float, levels: int) -> float:
         try:
-            return cheapest(limit, levels).cost
+            return cheapest(nests, of_sizes, limit, max_levels=levels).cost
         except ValueError:  # met by none
             return math.nan
 
-    best = cheapest(threshold, max_levels, price)
-    free = [cheapest(threshold, levels) for levels in range(1, max_levels + 1)]
+    best = cheapest(nests, of_sizes, threshold, max_levels=max_levels, price=price)
+    free = [cheapest(nests, of_sizes, threshold, max_levels=levels) for levels in range(1, max_levels + 1)]
     free = [p for k, p in enumerate(free) if not k or p.cost < free[k - 1].cost]  # a level more may be of no use
     used = {i for p in (best, *free) for i in p.chosen or ()}
     table |= {k: u for i, (k, u) in enumerate(sizes.items()) if i in used}

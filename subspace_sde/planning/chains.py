@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -80,6 +79,59 @@ def plan(
     >>> best.subspaces, round(best.cost, 2)
     (NestedSubspaces((16,) ⊃ (7,) ⊃ (1,)), 0.48)
     """
+    return cheapest(
+        Nesting(subspaces),
+        curves,
+        threshold,
+        cost,
+        max_levels,
+        multiple_of,
+        price,
+        grid,
+        spacing,
+        errors,
+        tolerance,
+    )
+
+
+class Nesting:
+    """Which of some subspaces lie in which others; each pair is looked at once, however many plans are made of them."""
+
+    def __init__(self, subspaces: Sequence[Subspace]) -> None:
+        self.subspaces, self._known = subspaces, dict[tuple[int, int], bool]()
+
+    def __call__(self, outer: int, inner: int) -> bool:
+        """Whether subspace number `inner` lies in number `outer`, and is smaller."""
+        if (outer, inner) not in self._known:
+            self._known[outer, inner] = self._nests(self.subspaces[outer], self.subspaces[inner])
+        return self._known[outer, inner]
+
+    @staticmethod
+    def _nests(outer: Subspace, inner: Subspace) -> bool:
+        if inner.dim >= outer.dim:
+            return False
+        try:
+            inner.within(outer)
+        except ValueError:
+            return False
+        return True
+
+
+def cheapest(
+    nests: Nesting,
+    curves: Sequence[DivergenceCurve | SwitchTime],
+    threshold: float,
+    cost: Cost = pixels,
+    max_levels: int | None = None,
+    multiple_of: int = 1,
+    price: float = 0.0,
+    grid: Sequence[float] | None = None,
+    spacing: Spacing | None = None,
+    errors: Sequence[LevelError | None] | None = None,
+    tolerance: float | None = None,
+) -> Plan:
+    """`plan` for the subspaces of `nests`, one of several plans of the same subspaces."""
+    subspaces = nests.subspaces
     if len(subspaces) != len(curves) or not subspaces:
         raise ValueError(f"give one curve for each subspace, at least one: got {len(curves)} for {len(subspaces)}")
     check_threshold(threshold)
@@ -90,7 +142,7 @@ def plan(
                 warnings.warn(
                     f"t = {curve.t:.3g} ± {curve.stderr:.2g} has not reached the standard error that was asked for: "
                     "the plan takes it as it is; search again with more evaluations",
-                    stacklevel=2,
+                    stacklevel=4,  # who called `plan`
                 )
     measured = [curve.curve if isinstance(curve, SwitchTime) else curve for curve in curves]
     if max_levels is not None and max_levels < 0:
@@ -136,16 +188,6 @@ def plan(
     grid = None if grid is None else tuple(float(t) for t in grid)
     steps = steps_until(sde, grid, spacing)
     reached = {i: steps(t) for i, t in times.items()}
-
-    @cache
-    def nests(outer: int, inner: int) -> bool:
-        if subspaces[inner].dim >= subspaces[outer].dim:
-            return False
-        try:
-            subspaces[inner].within(subspaces[outer])
-        except ValueError:
-            return False
-        return True
 
     def extended(i: int, known: dict[int, tuple[float, tuple[int, ...]]]) -> tuple[float, tuple[int, ...]]:
         """The least cost from t_i on, and the chain, with U_i first and a `known` chain behind it, or none."""

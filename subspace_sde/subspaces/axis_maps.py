@@ -62,6 +62,12 @@ class AxisMap(ABC):
             found += np.sum(basis.restrict(self.embed(unit, -1, xp), -1, xp) ** 2, axis=0)
         return found
 
+    def products(self, p: int) -> Matrix:
+        """Σ_g v[gp + i] v[gp + j] of every column v, its n numbers in patches of p, which divides n: (p, p, m)."""
+        patches = self.matrix().reshape(-1, p, self.m)
+        found: Matrix = np.einsum("gim,gjm->ijm", patches, patches)
+        return found
+
     def keeps_lowest(self) -> bool:
         """True if the DCT-II coefficients of Uᵀx are the lowest m of x."""
         return False

@@ -189,7 +189,10 @@ class Subspace(Specified, ABC):
         return Relative(outer, self)
 
     def _outside(self, outer: Subspace) -> float:
-        """How much of a vector of this subspace may stick out of `outer`: at worst, or by what eight random ones do."""
+        """How much of a vector of this subspace may stick out of `outer`: at worst, or by what eight random ones do.
+
+        The first of those that clearly does ends the search.
+        """
         pairs = self._axis_pairs(outer)
         if pairs is not None:
             inside = 1.0  # cos² of the largest angle: the product over the axes, as the vectors are
@@ -202,6 +205,8 @@ class Subspace(Specified, ABC):
         for _ in range(min(self.dim, 8)):  # one at a time: they may be large
             x = self.embed(rng.standard_normal(self.shape))
             off, most = max(off, float(np.max(np.abs(outer.reject(x))))), max(most, float(np.max(np.abs(x))))
+            if off > 1e-3 * most:
+                break
         return off / most
 
     def _axis_pairs(self, outer: Subspace) -> list[tuple[Matrix, Matrix]] | None:

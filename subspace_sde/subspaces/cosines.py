@@ -86,6 +86,17 @@ class CosineBasis(AxisMap):
     def embed(self, z: Any, axis: int, xp: Any) -> Any:
         return self._cosines.values(z, axis, xp)
 
+    def products(self, p: int) -> Matrix:
+        # cos a cos b = ½ cos(a − b) + ½ cos(a + b): the first is the same in all n/p patches, and the second goes full
+        # circles over them, of which nothing is left but where it stands still, at the multiples of n/p
+        f, i, (n, places) = np.arange(self.n), np.arange(p)[:, None, None], (self.n, self.n // p)
+        j = np.swapaxes(i, 0, 1)
+        found = np.cos(np.pi / n * (f * (i - j) % (2 * n)))
+        still = slice(0, n, places)
+        found[..., still] += np.cos(np.pi / n * (f[still] * (i + j + 1) % (2 * n)))
+        found[..., 0] /= 2  # the constant is a cosine of half the power
+        return found / p
+
 
 class LowestCosines(AxisMap):
     """The lowest m frequencies of the axis, on a grid of m values; for axes beyond `SHORT`."""

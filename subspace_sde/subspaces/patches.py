@@ -13,7 +13,7 @@ from ..backend import Constant
 from ..border import checked
 from ..specification import register
 from .axis_maps import Matrix
-from .base import Shape, Subspace
+from .base import Shape, Subspace, maps_of
 from .basis import as_float64, orthonormal
 
 _MOST_SQUARED = 2**13  # numbers in a patch of which a square matrix is made: 512 MB
@@ -66,14 +66,13 @@ class PatchBasis(Subspace):
 
     def captured(self, axes: Subspace) -> Matrix:
         # Σ over the patches of vᵀMv, M = UUᵀ of one patch: where v is a product over the axes, so is the sum of vvᵀ
-        vectors, edges, u = axes.axis_matrices(), self._tiling.edges, self._u.value
-        if vectors is None or len(u) > _MOST_SQUARED:
+        maps, edges, u = maps_of(axes), self._tiling.edges, self._u.value
+        if maps is None or len(u) > _MOST_SQUARED:
             return super().captured(axes)
         pairs = [i + k for i in range(len(edges)) for k in (0, len(edges))]
         energies = np.transpose((u @ u.T).reshape(*edges, *edges), pairs).reshape([p * p for p in edges])
-        for v, p in zip(vectors, edges):
-            cut = v.reshape(-1, p, v.shape[1])
-            sums = np.einsum("gin,gjn->ijn", cut, cut).reshape(p * p, -1)
+        for each, p in zip(maps, edges):
+            sums = each.products(p).reshape(p * p, -1)
             energies = np.tensordot(energies, sums, axes=(0, 0))  # the next axis is the first again
         return energies
 

@@ -113,6 +113,18 @@ def test_what_is_captured_of_cosines_has_a_closed_form(n):
         np.testing.assert_allclose(each.captured(cosines), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(("n", "p"), [(12, 3), (15, 5), (15, 3), (8, 8), (7, 1), (1, 1), (700, 7)])
+def test_the_products_within_patches_are_those_of_the_matrix(n, p):
+    cosines = CosineBasis(n)
+    v = cosines.matrix()
+    expected = sum(np.einsum("im,jm->ijm", part, part) for part in v.reshape(n // p, p, n))
+    for each in (cosines, Dense(v)):
+        np.testing.assert_allclose(each.products(p), expected, rtol=0, atol=1e-13)
+    other = Chained(cosines, Dense(np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]))
+    expected = sum(np.einsum("im,jm->ijm", part, part) for part in other.matrix().reshape(n // p, p, n))
+    np.testing.assert_allclose(other.products(p), expected, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("n", "levels", "wavelet"),
     # columns that all go over the end, none, some; strides that share factors with n, and lengths that are no powers
