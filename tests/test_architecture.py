@@ -15,6 +15,7 @@ LAYERS = """
 arrays         what the array API leaves open: coefficients, namespaces, checks of what is passed in
 shown          how objects show themselves
 files          files that are whole or not there, and the JSON in them
+progress       a bar that shows how far a long call is
 border         public calls hold their arguments against their annotations
 conditions     what a score is given beside x and t
 generic        a backend made of the standard alone

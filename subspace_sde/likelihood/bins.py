@@ -48,6 +48,18 @@ class Bins(Shown):
     def dequantised(self, x: Any, noise: Noise) -> Iterator[Any]:
         """`repeats` draws of x, (size, *shape), with its bins filled, in float32 or wider, as `noise` has it.
 
+        Raises ValueError as `numbers` does.
+        """
+        whole = self.numbers(x)
+        xp = array_api_compat.array_namespace(whole)
+        for _ in range(self.repeats):
+            wide = 4 * noise.normal(tuple(whole.shape[1:]))
+            # the fractional part of a normal number is uniform to 2 exp(−2π² · 4²), far below any rounding
+            yield self.low + self.width * (whole + (wide - xp.floor(wide)))
+
+    def numbers(self, x: Any) -> Any:
+        """The whole numbers that x stands for, in float32 or wider.
+
         Raises ValueError for values outside the range, or between the stored numbers.
         """
         xp, dtype = array_api_compat.array_namespace(x), x.dtype
@@ -70,7 +82,4 @@ class Bins(Shown):
                     f"{self.high:g}: give the count and the range it was stored with, or leave out bins if x is "
                     "continuous"
                 )
-        for _ in range(self.repeats):
-            wide = 4 * noise.normal(tuple(x.shape[1:]))
-            # the fractional part of a normal number is uniform to 2 exp(−2π² · 4²), far below any rounding
-            yield self.low + self.width * (whole + (wide - xp.floor(wide)))
+        return whole

@@ -28,11 +28,12 @@ from typing import Any, Protocol
 import array_api_compat
 import numpy as np
 
-from ..arrays import Score, device, namespace
-from ..backend import RNG, Noise, backend_of, check_concrete
+from ..arrays import Score, device, namespace, positive_integer
+from ..backend import RNG, Noise, backend_of, check_concrete, seeds, started
 from ..border import checked
 from ..conditions import Condition
 from ..process import SubspaceSDE
+from ..progress import Bar
 from ..sdes import Spacing
 from ..shown import Shown
 from ..solvers import Solver
@@ -54,8 +55,9 @@ class Likelihood(Shown):
     stderr: its standard error in nats, (*batch,), from the spread of independent draws: 0 where nothing was drawn, NaN
         where one draw tells nothing of it.
     dim: d, the numbers in a sample.
-    evaluations: of s_k, that each sample went through, k = 0 … K; a probe takes one at each time, the exact trace n_k.
-        Two more of each score, by which its derivative is checked, are not counted.
+    evaluations: of s_k, that each sample went through, k = 0 … K (in its chunk; the most, should chunks differ); a
+        probe takes one at each time, the exact trace n_k. Two more of each score in each chunk, by which its derivative
+        is checked, are not counted.
     seconds: wall time spent on each level.
     estimates: nats of every repeat and probe, (repeats, probes, *batch).
     """
@@ -79,6 +81,24 @@ class Likelihood(Shown):
         bits: _Numbers = self.stderr / (self.dim * math.log(2))
         return bits
 
+    @property
+    def mean(self) -> tuple[float, float]:
+        """The mean of `nats` over all samples and its standard error, NaN for one sample.
+
+        The error is from the spread of the samples, in which that of the probes is contained.
+        """
+        return _over_samples(self.nats)
+
+    @property
+    def bits_mean(self) -> tuple[float, float]:
+        """The mean of `bits_per_dimension` over all samples and its standard error, as of `mean`."""
+        return _over_samples(self.bits_per_dimension)
+
+
+def _over_samples(values: _Numbers) -> tuple[float, float]:
+    values = values.reshape(-1)
+    return float(np.mean(values)) if values.size else math.nan, float(_standard_error(values))
+
 
 @checked
 def log_likelihood(
@@ -94,6 +114,8 @@ def log_likelihood(
     *,
     spacing: Spacing | None = None,
     condition: Condition | None = None,
+    chunk: int | None = None,
+    progress: bool = False,
 ) -> Likelihood:
     """The log-density of x under the model that `process` and the scores are, by its probability flow.
 
@@ -113,6 +135,8 @@ def log_likelihood(
     rng: an integer, a sequence of one integer a sample, or a backend's generator, for probes and dequantisation.
     bins: where x are images of whole numbers; for their bits per dimension.
     condition: (*batch, ...), or several such arrays, as for `sample`.
+    chunk: samples at a time, where all of them do not fit in memory; with seeds the noise does not depend on it.
+    progress: show a progress bar (extra ``progress``).
 
     Raises
     ------
@@ -135,25 +159,37 @@ def log_likelihood(
     """
     check_concrete("x", x, "its log-density goes to the host; call log_likelihood outside of it")
     form, trace = Staged() if form is None else form, Hutchinson() if trace is None else trace
-    flow = Flow(process, scores, x, solver, steps, spacing, condition)
-    batch = tuple(x.shape[: x.ndim - len(process.shape(0))])
-    wide = flow.flat(x)
-    noise = Noise(rng, (flow.size,), wide)
-    dim = math.prod(process.shape(0))
-    with backend_of(x).no_grad():
-        inputs = iter([wide]) if bins is None else bins.dequantised(namespace(x).reshape(x, wide.shape), noise)
-        found = np.stack([form.estimates(flow, trace, y, noise).T for y in inputs])
+    whole = Flow(process, scores, x, solver, steps, spacing, condition)
+    batch, size, dim = tuple(x.shape[: x.ndim - len(process.shape(0))]), whole.size, math.prod(process.shape(0))
+    chunk = positive_integer("chunk", max(1, size) if chunk is None else chunk)
+    given = namespace(x).reshape(x, (size, *process.shape(0)))
+    if bins is not None:
+        bins.numbers(given)
+    rng = started(rng, given)
+    streams = None if backend_of(x).is_generator(rng) else seeds(rng, size)
+    starts, repeats = range(0, max(1, size), chunk), 1 if bins is None else bins.repeats
+    parts: list[_Numbers] = []
+    flows: list[Flow] = []
+    with Bar(progress, "likelihood", total=whole.steps * repeats * len(starts)) as bar, backend_of(x).no_grad():
+        for rows in (slice(start, min(start + chunk, size)) for start in starts):
+            flow, some = whole.showing(bar).part(rows), given[rows, ...]
+            wide = flow.flat(some)
+            noise = Noise(rng if streams is None else streams[rows], (flow.size,), wide)
+            inputs = iter([wide]) if bins is None else bins.dequantised(some, noise)
+            parts.append(np.stack([form.estimates(flow, trace, y, noise).T for y in inputs]))
+            flows.append(flow)
+    found = np.concatenate(parts, axis=-1)
     if bins is not None:
         found = found + dim * math.log(bins.width)
     independent = found[0] if bins is None else found.mean(axis=1)
     certain = bins is None and trace.draws == 0
-    stderr = np.zeros(flow.size) if certain else _standard_error(independent)
+    stderr = np.zeros(size) if certain else _standard_error(independent)
     return Likelihood(
         found.mean(axis=(0, 1)).reshape(batch),
         stderr.reshape(batch),
         dim,
-        flow.evaluations,
-        tuple(flow.seconds),
+        tuple(max(counts) for counts in zip(*(flow.evaluations for flow in flows))),
+        tuple(sum(spent) for spent in zip(*(flow.seconds for flow in flows))),
         found.reshape(*found.shape[:2], *batch),
     )
 
@@ -283,5 +319,5 @@ def _standard_error(independent: _Numbers) -> _Numbers:
     count = len(independent)
     if count < 2:
         return np.full(independent.shape[1:], np.nan)
-    error: _Numbers = np.std(independent, axis=0, ddof=1) / math.sqrt(count)
+    error: _Numbers = np.asarray(np.std(independent, axis=0, ddof=1) / math.sqrt(count))
     return error

@@ -19,6 +19,7 @@ from ..backend import backend_of, host
 from ..border import checked
 from ..conditions import Condition
 from ..process import SubspaceSDE
+from ..progress import Bar
 from ..sdes import Spacing
 from ..solvers import Solver
 from .flow import Flow, join, split
@@ -34,6 +35,7 @@ def encode(
     *,
     spacing: Spacing | None = None,
     condition: Condition | None = None,
+    progress: bool = False,
 ) -> Any:
     """The latent of x, taken for x(t_min): an array like x, standard normal where x has the model's law.
 
@@ -42,7 +44,7 @@ def encode(
     process, scores: as for `sample`; above t_1 nothing has the size of x.
     x: (*batch, *ambient_shape); of half precision it is followed in float32, and the scores are called with half.
     solver: any that draws no noise, `Heun()` without it.
-    steps, spacing, condition: those of `sample`.
+    steps, spacing, condition, progress: those of `sample`.
 
     Raises ValueError for x of another shape or not finite, and for a solver that draws noise.
 
@@ -61,7 +63,8 @@ def encode(
     """
     flow = Flow(process, scores, x, solver, steps, spacing, condition)
     y, complements = flow.flat(x), []
-    with backend_of(x).no_grad():
+    with Bar(progress, "encode", total=flow.steps) as bar, backend_of(x).no_grad():
+        flow.showing(bar)
         for k, score in enumerate(flow.scores):
             y = flow.up(k, y, score)
             if k < process.K:
@@ -83,6 +86,7 @@ def decode(
     *,
     spacing: Spacing | None = None,
     condition: Condition | None = None,
+    progress: bool = False,
 ) -> Any:
     """x(t_min) from its latent, the inverse of `encode` to the solver's tolerance; a normal z gives a sample.
 
@@ -93,7 +97,8 @@ def decode(
     for step in process.subspaces.steps:
         known.append(step._restrict(known[-1], xp))
     x = process.sde.prior_std * known[-1]
-    with backend_of(z).no_grad():
+    with Bar(progress, "decode", total=flow.steps) as bar, backend_of(z).no_grad():
+        flow.showing(bar)
         for k in reversed(range(process.K + 1)):
             if k < process.K:
                 x = join(process, k + 1, x, known[k], process.times[k])

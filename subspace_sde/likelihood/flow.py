@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from copy import copy
 from math import prod, sqrt
 from typing import Any
 
@@ -20,9 +21,10 @@ import array_api_compat
 
 from ..arrays import Score, at_least_single, check_score, device, namespace
 from ..backend import backend_of
-from ..conditions import Condition, check_condition, flat, repeated
+from ..conditions import Condition, check_condition, each, flat, repeated
 from ..derivatives import check_derivative, linearised
 from ..process import SubspaceSDE
+from ..progress import Bar, place
 from ..sampling.grids import stage_times
 from ..sampling.watching import Guard, steps_of, warn_of_training
 from ..sdes import Spacing
@@ -71,16 +73,41 @@ class Flow:
             check_condition(condition, batch)
             condition = flat(condition, batch)
         warn_of_training(scores)
-        self.scores = tuple(
-            DifferentiableScore(s, k, self.size, x, condition, float(process.sde.sigma(process.ends(k)[0])))
-            for k, s in enumerate(scores)
-        )
-        self.seconds = [0.0] * len(scores)
+        self._given, self._bar = (scores, x, condition), Bar(False, "")
+        self.scores, self.seconds = self._fresh(condition)
         self._down = [times.tolist() for times in stage_times(process, steps, spacing, self._solver)]
         # one step down at x = 0 and without a score: a solver of the SDE draws noise there, and some cannot go up
         still = at_least_single(xp.zeros((1, 1), dtype=x.dtype, device=device(x)))
         for _ in self._solver.stage(still, self._down[-1][:2], lambda y, t: 0 * y, process.sde, _no_noise):
             pass
+
+    def _fresh(self, condition: Any) -> tuple[tuple[DifferentiableScore, ...], list[float]]:
+        """The scores, not evaluated yet, and no seconds."""
+        (scores, x, _), process = self._given, self.process
+        firsts = [float(process.sde.sigma(process.ends(k)[0])) for k in range(len(scores))]
+        found = [
+            DifferentiableScore(s, k, self.size, x, condition, first)
+            for k, (s, first) in enumerate(zip(scores, firsts))
+        ]
+        return tuple(found), [0.0] * len(scores)
+
+    def part(self, rows: slice) -> Flow:
+        """That of the samples `rows` of the flattened batch alone, with evaluations and seconds of its own."""
+        part, condition = copy(self), self._given[2]
+        part.size = len(range(self.size)[rows])
+        part._batch = (part.size,)
+        part.scores, part.seconds = part._fresh(None if condition is None else each(lambda c: c[rows, ...], condition))
+        return part
+
+    def showing(self, bar: Bar) -> Flow:
+        """This flow, which tells `bar` of its steps from now on."""
+        self._bar = bar
+        return self
+
+    @property
+    def steps(self) -> int:
+        """From one end to the other."""
+        return sum(len(times) - 1 for times in self._down)
 
     @property
     def evaluations(self) -> tuple[int, ...]:
@@ -105,12 +132,18 @@ class Flow:
         return self._solve(k, x, self._down[k], score)
 
     def _solve(self, k: int, x: Any, times: list[float], score: Score) -> Any:
-        backend, guard = backend_of(x), Guard(k, 0)
+        backend, guard, bar, done = backend_of(x), Guard(k, 0), self._bar, 0
         backend.synchronize(x)
         started = time.perf_counter()
+
+        def watched(y: Any, t: float) -> Any:
+            bar.within(k, t)
+            return score(y, t)
+
         try:
-            for _, _, reached in steps_of(self._solver, x, times, score, self.process.sde, _no_noise, guard):
-                x = reached
+            for number, t, reached in steps_of(self._solver, x, times, watched, self.process.sde, _no_noise, guard):
+                bar.advance(number - done, place(k, t))
+                x, done = reached, number
         except FloatingPointError as error:  # of a solver that looks at every evaluation
             raise ValueError(f"on level {k} {error}") from error
         backend.synchronize(x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from ..backend import RNG, Noise, backend_of, seeds, started
 from ..border import checked
 from ..conditions import Condition, check_condition, each
 from ..process import SubspaceSDE
+from ..progress import Bar, place
 from ..scores import denoiser
 from ..sdes import IsotropicSDE, Spacing
 from ..shown import Shown
@@ -224,14 +224,13 @@ def run(
     streams = None if backend_of(like).is_generator(rng) else seeds(rng, num)
     starts = range(0, num, chunk)
     finished: list[Samples] = []
-    with _bar() if progress else nullcontext() as bar:
+    done = 0
+    with Bar(progress, "sample") as bar:
 
         def report(step: Step) -> bool:
-            if bar is not None:
-                total = step.total
-                bar.total = total * len(starts)
-                bar.update(len(finished) * total + step.number - bar.n)
-                bar.set_postfix_str(f"level {step.level}, t = {step.t:.3g}", refresh=False)
+            nonlocal done
+            before, done = done, len(finished) * step.total + step.number
+            bar.advance(done - before, place(step.level, step.t), step.total * len(starts))
             try:
                 if callback is not None:
                     callback(step)
@@ -239,15 +238,11 @@ def run(
                 return True
             return False
 
-        def seen(level: int, t: float) -> None:  # within a step too: an adaptive solver takes a whole stage for one
-            if bar is not None and time.time() - bar.last_print_t > bar.mininterval:
-                bar.set_postfix_str(f"level {level}, t = {t:.3g}")
-
         for start in starts:
             rows = slice(start, min(start + chunk, num))
             labels = None if condition is None else each(lambda c, rows=rows: c[rows, ...], condition)
             noise = Noise(rng if streams is None else streams[rows], (rows.stop - start,), like)
-            checked = [Checked(score, k, labels, None if bar is None else seen) for k, score in enumerate(scores)]
+            checked = [Checked(score, k, labels, bar.within if progress else None) for k, score in enumerate(scores)]
             with backend_of(like).no_grad():
                 part, stopped = _algorithm_1(
                     process.sde, stages(rows, checked), checked, noise, like, trajectory, start, report, denoise
@@ -343,11 +338,3 @@ def checked_num(num: int, process: SubspaceSDE) -> int:
             f"num is more than can be held: draw at most {most:,} samples of {each} numbers in one call, got {found:,}"
         )
     return found
-
-
-def _bar() -> Any:
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError('a progress bar needs tqdm: pip install "subspace-sde[progress]"') from None
-    return tqdm(desc="sample", unit="step")

@@ -168,7 +168,9 @@ class _Band(AxisMap):
         rest = frequency * s % n  # of θ, in units of π/n; multiples are taken away while they are whole numbers
         sine = np.sin(np.pi / n * np.minimum(rest, n - rest))
         ratio = np.where(rest > 0, _sine(count * rest, n) / np.where(rest > 0, sine, 1.0), count)
-        energy = count * np.abs(z) ** 2 + np.real(z**2 * np.exp(1j * np.pi / n * ((count - 1) * rest % (2 * n)))) * ratio
+        energy = (
+            count * np.abs(z) ** 2 + np.real(z**2 * np.exp(1j * np.pi / n * ((count - 1) * rest % (2 * n)))) * ratio
+        )
         energy[0] /= 2  # the constant is a cosine of half the power
         ends = np.concatenate([np.arange(low), np.arange(high + 1, self.m)])
         unit = np.equal.outer(ends, np.arange(self.m)).astype(np.float64)

@@ -168,6 +168,8 @@ CALLS = {
             "rng": 0,
             "bins": likelihood.Bins(low=0.0, high=1.0),
             "spacing": sampling.UniformTime(),
+            "chunk": 2,
+            "progress": False,
         },
     ),
     "encode": (
@@ -179,6 +181,7 @@ CALLS = {
             "solver": solvers.Heun(),
             "steps": 4,
             "spacing": sampling.UniformTime(),
+            "progress": False,
         },
     ),
     "decode": (
@@ -190,6 +193,7 @@ CALLS = {
             "solver": solvers.Heun(),
             "steps": 4,
             "spacing": sampling.UniformTime(),
+            "progress": False,
         },
     ),
     "latent_parts": (likelihood.latent_parts, {"process": PROCESS, "z": X}),

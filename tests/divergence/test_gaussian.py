@@ -194,7 +194,14 @@ def test_what_all_of_many_subspaces_capture_is_what_dense_algebra_says(shape):
 
 @pytest.mark.parametrize(
     ("shape", "patch"),
-    [((3, 8, 12), (4, 3)), ((3, 6, 4), (2, 4)), ((12,), (4,)), ((2, 3, 4, 4), (2, 2)), ((4, 6, 2), (2, 3, 1)), ((2, 525), (7,))],
+    [
+        ((3, 8, 12), (4, 3)),
+        ((3, 6, 4), (2, 4)),
+        ((12,), (4,)),
+        ((2, 3, 4, 4), (2, 2)),
+        ((4, 6, 2), (2, 3, 1)),
+        ((2, 525), (7,)),
+    ],
 )
 def test_captured_by_patches_and_by_columns_is_what_every_vector_says(shape, patch):
     numbers = math.prod(shape[: -len(patch)]) * math.prod(patch)

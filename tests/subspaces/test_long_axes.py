@@ -128,7 +128,15 @@ def test_the_products_within_patches_are_those_of_the_matrix(n, p):
 @pytest.mark.parametrize(
     ("n", "levels", "wavelet"),
     # columns that all go over the end, none, some; strides that share factors with n, and lengths that are no powers
-    [(2, 1, "haar"), (6, 1, "db3"), (48, 4, "haar"), (12, 1, "db2"), (60, 2, "sym4"), (88, 3, "coif1"), (84, 2, "db10")],
+    [
+        (2, 1, "haar"),
+        (6, 1, "db3"),
+        (48, 4, "haar"),
+        (12, 1, "db2"),
+        (60, 2, "sym4"),
+        (88, 3, "coif1"),
+        (84, 2, "db10"),
+    ],
 )
 def test_what_a_wavelet_captures_of_cosines_is_what_dense_algebra_says(n, levels, wavelet):
     band, cosines = _Band(n, levels, _scaling_filter(wavelet)), CosineBasis(n)
