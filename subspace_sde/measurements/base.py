@@ -41,6 +41,16 @@ class LinearMeasurement(ABC):
         self.ambient_shape: Shape = sizes("ambient_shape", ambient_shape)
         self.shape: Shape = sizes("shape", shape)
 
+    @property
+    def gram_scale(self) -> float | None:
+        """c where AAᵀ = c I with c > 0, so that no system with AAᵀ has to be solved; else None. A subclass may say so.
+
+        >>> from subspace_sde.measurements import Pooling
+        >>> Pooling((3, 8, 8), 4).gram_scale
+        0.0625
+        """
+        return None
+
     @abstractmethod
     def _apply(self, x: Any, xp: Any) -> Any:
         """Ax for x of shape ``(*batch, *ambient_shape)``; `xp` is the namespace of x."""

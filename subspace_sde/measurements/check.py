@@ -50,6 +50,12 @@ def check_measurement(
         law.equal("Aᵀ is linear", measurement.adjoint(2 * y - 3 * v), 2 * back - 3 * measurement.adjoint(v))
         law.products_equal("adjointness, <Ax, y> = <x, Aᵀy>", (seen, y), (x, back))
         law.equal("gram is AAᵀ", measurement.gram(y), measurement.apply(back))
+        if measurement.gram_scale is not None:
+            law.equal(
+                f"AAᵀ is {measurement.gram_scale:g} I, as gram_scale says",
+                measurement.apply(back),
+                measurement.gram_scale * y,
+            )
         if batch:
             first = (*(0,) * len(batch), ...)
             law.equal("apply treats the elements of a batch alike", measurement.apply(x[first]), seen[first])

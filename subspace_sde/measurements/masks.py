@@ -37,6 +37,10 @@ class Mask(LinearMeasurement):
         super().__init__(shape, (int(self.mask.sum()),))
         self._places = _Places(np.flatnonzero(self.mask), prod(shape))
 
+    @property
+    def gram_scale(self) -> float:
+        return 1.0
+
     def _apply(self, x: Any, xp: Any) -> Any:
         return self._places.gather(xp.reshape(x, (*x.shape[: x.ndim - len(self.ambient_shape)], -1)), xp)
 
@@ -77,6 +81,10 @@ class FourierMask(LinearMeasurement):
         super().__init__(ambient, (*ambient[: len(ambient) - n], 2 * len(pairs) + len(alone)))
         self._alone, self._n = len(alone), n
         self._places = _Places(np.concatenate([alone, pairs]), self.mask.size)
+
+    @property
+    def gram_scale(self) -> float:
+        return 1.0
 
     def _apply(self, x: Any, xp: Any) -> Any:
         f = xp.fft.fftn(_complex(x, xp), axes=self._axes, norm="ortho")

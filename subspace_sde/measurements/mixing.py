@@ -49,6 +49,16 @@ class Mixing(LinearMeasurement):
         """The luma of red, green and blue: where colourisation starts. One weight a channel."""
         return cls(shape, [list(weights)], axis)
 
+    @property
+    def gram_scale(self) -> float | None:
+        square = self._square.value
+        scale = float(square[0, 0])
+        return (
+            scale
+            if scale > 0 and np.allclose(square, scale * np.eye(len(square)), rtol=0, atol=1e-12 * scale)
+            else None
+        )
+
     def _apply(self, x: Any, xp: Any) -> Any:
         return along(self._matrix.like(x), x, self._axis, xp)
 

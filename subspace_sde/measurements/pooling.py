@@ -30,6 +30,10 @@ class Pooling(LinearMeasurement):
         super().__init__(self._blocks.ambient_shape, self._blocks.shape)
         self._size = self._blocks.ambient_dim / self._blocks.dim
 
+    @property
+    def gram_scale(self) -> float:
+        return 1 / self._size
+
     def _apply(self, x: Any, xp: Any) -> Any:
         return self._blocks._restrict(x, xp) / self._size**0.5
 

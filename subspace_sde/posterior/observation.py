@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -11,6 +12,8 @@ from ..arrays import at_least_single, is_floating, namespace, positive_integer
 from ..backend import backend_of, check_concrete
 from ..border import checked
 from ..measurements import LinearMeasurement, check_measurement
+from ..process import SubspaceSDE
+from .information import Information
 from .linear_systems import conjugate_gradients
 
 
@@ -25,6 +28,9 @@ class Observation:
         its library, device and dtype.
     noise: σ_y, the standard deviation of the noise, in the units of y.
     iterations: of conjugate gradients, at most, wherever a system with A is solved.
+
+    What sampling needs of A on the levels of a process is found once and kept here, of the last process alone; so an
+    Observation does not change.
 
     Raises
     ------
@@ -61,17 +67,41 @@ class Observation:
         self.measurement, self.noise, self.iterations = measurement, float(noise), iterations
         self.y = y if y.ndim > n else xp.expand_dims(y, axis=0)
         self.each = y.ndim > n
+        self._kept: tuple[SubspaceSDE | None, dict[Any, Any]] = (None, {})
         if not self.noise:
             self._check_range(xp)
+        self._made = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if getattr(self, "_made", False) and name != "_kept":  # what is kept was found for these
+            raise AttributeError(f"an Observation does not change: make another with a {name} of your own")
+        super().__setattr__(name, value)
+
+    def kept(self, process: SubspaceSDE, key: Any, make: Callable[[], Information]) -> Information:
+        """What `make` gives, from an earlier call where there was one with this `key`, for the same process; of the
+        last process alone."""
+        if self._kept[0] is None or (self._kept[0] is not process and self._kept[0] != process):
+            self._kept = (process, {})
+        known = self._kept[1]
+        if key not in known:
+            found = make()
+            if not backend_of(found.values).concrete(found.values):
+                return found  # it belongs to the trace that it was made in
+            known[key] = found
+        return known[key]
 
     def pseudo_inverse(self, y: Any) -> Any:
         """Aᵀ(AAᵀ)⁺y, the smallest x with A x = y where there is one; y (batch, *shape). In float32 or wider."""
         xp, a, y = array_api_compat.array_namespace(y), self.measurement, at_least_single(y)
+        if a.gram_scale is not None:
+            return a._adjoint(y, xp) / a.gram_scale
         solved = conjugate_gradients(lambda v: a._gram(v, xp), y, len(a.shape), self.iterations)
         return a._adjoint(solved, xp)
 
     def _check_range(self, xp: Any) -> None:
         a, y = self.measurement, at_least_single(self.y)
+        if a.gram_scale is not None:
+            return  # every y is some A x
         # the normal equations always have a solution, where AAᵀv = y has none
         x = conjugate_gradients(
             lambda u: a._adjoint(a._apply(u, xp), xp), a._adjoint(y, xp), len(a.ambient_shape), 10 * self.iterations

@@ -26,10 +26,8 @@ from ..arrays import at_least_single
 from ..backend import Noise, backend_of
 from ..border import checked
 from ..process import SubspaceSDE
-from .linear_systems import conjugate_gradients
+from .information import Information, solved, weigh
 from .observation import Observation
-
-_COLUMNS = 256  # systems at a time where a matrix is taken column by column
 
 
 @checked
@@ -61,6 +59,7 @@ class View:
         self.shape = process.shape(self.coordinates)
         whole = observation.measurement
         self.measurement = whole @ process.subspaces[level] if self.coordinates else whole
+        self._largest = largest
         self._dense = 0 < self.coordinates and process.subspaces[level].dim <= largest
         self._reductions: dict[float, Reduction] = {}
 
@@ -81,8 +80,8 @@ class View:
 
     def solve(self, y: Any, variance: float) -> Any:
         """S(r²)⁻¹ y, by conjugate gradients."""
-        weights = self.process.complement_variances[: self.coordinates]
-        return self._solve(y, self.observation.noise**2, weights, variance)
+        seen, weights = self.observation, self.process.complement_variances[: self.coordinates]
+        return solved(seen.measurement, seen.iterations, self.process, y, seen.noise**2, weights, variance)
 
     def reduced(self, least: float) -> View | Reduction:
         """Something with the same `pull` for r² ≥ `least`, which stays on the level where the level is small enough."""
@@ -92,18 +91,15 @@ class View:
             self._reductions[least] = Reduction(self, least)
         return self._reductions[least]
 
-    def information(self, floor: float, weights: Sequence[float], variance: float) -> Any:
-        """(A U_k)ᵀ S⁻¹ A U_k as a matrix (n_k, n_k), S with `floor` for σ_y² and `weights` for the v_j."""
-        y = at_least_single(self.observation.y)
-        xp, n = array_api_compat.array_namespace(y), math.prod(self.shape)
-        parts = []
-        for start in range(0, n, _COLUMNS):
-            unit = np.eye(min(_COLUMNS, n - start), n, start).reshape(-1, *self.shape)
-            column = self.measurement._apply(backend_of(y).from_numpy(unit, y), xp)
-            solved = self._solve(column, floor, weights, variance)
-            parts.append(xp.reshape(self.measurement._adjoint(solved, xp), (unit.shape[0], n)))
-        matrix = xp.concat(parts)
-        return (matrix + xp.matrix_transpose(matrix)) / 2
+    def information(self, floor: float, weights: Sequence[float]) -> Information:
+        """Of A on the first level that is small enough, `floor` for σ_y² and `weights` for the v_j; kept with y."""
+        process, seen, like = self.process, self.observation, at_least_single(self.observation.y)
+        base = next(k for k in range(1, self.level + 1) if process.subspaces[k].dim <= self._largest)
+        return seen.kept(
+            process,
+            (base, floor, tuple(weights)),
+            lambda: Information(seen.measurement, seen.iterations, process, base, floor, weights, like),
+        )
 
     @cached_property
     def determined(self) -> Determined | None:
@@ -118,12 +114,12 @@ class View:
         if not self._dense:
             return None
         # U_kᵀ Q U_k, with Q = Aᵀ(AAᵀ)⁺A onto the row space: its eigenvectors of eigenvalue 1 are the z with U_k z in it
-        values, vectors = xp.linalg.eigh(self.information(0.0, (1.0,) * self.coordinates, 1.0))
+        values, vectors = self.information(0.0, (1.0,) * self.process.K).on(self.level, 1.0)
         seen = backend_of(values).to_numpy(values)
         count = int(np.sum(seen > 1 - float(xp.finfo(y.dtype).eps) ** 0.6))
         if not count:
             return None
-        basis = vectors[..., -count:]  # the eigenvalues ascend
+        basis = xp.astype(vectors[..., -count:], y.dtype, copy=False)  # the eigenvalues ascend
 
         def project(z: Any) -> Any:
             flat = xp.reshape(at_least_single(z), (z.shape[0], -1))
@@ -151,7 +147,7 @@ class View:
         def normal(shape: tuple[int, ...]) -> Any:
             return at_least_single(noise.normal(shape))
 
-        drawn = _weigh(process, k, normal(process.shape(0)), [math.sqrt(w) for w in v], math.sqrt(variance))
+        drawn = weigh(process, 0, k, normal(process.shape(0)), [math.sqrt(w) for w in v], math.sqrt(variance))
         rest = _rows(self.y, rows) - self.measurement._apply(clean, xp) - whole._apply(drawn, xp)
         if self.observation.noise:
             rest = rest - self.observation.noise * normal(whole.shape)
@@ -163,17 +159,6 @@ class View:
         found = step._embed(x, xp) + float(process.sde.alpha(t)) * complement + float(process.sde.sigma(t)) * fresh
         return xp.astype(found, dtype, copy=False)
 
-    def _solve(self, y: Any, floor: float, weights: Sequence[float], variance: float) -> Any:
-        whole, xp = self.observation.measurement, array_api_compat.array_namespace(y)
-
-        def covariance(u: Any) -> Any:
-            if not self.coordinates:
-                return floor * u + variance * whole._gram(u, xp)
-            spread = _weigh(self.process, self.coordinates, whole._adjoint(u, xp), weights, variance)
-            return floor * u + whole._apply(spread, xp)
-
-        return conjugate_gradients(covariance, y, len(whole.shape), self.observation.iterations)
-
 
 class Reduction:
     """All that a stage needs of y and A, on its own level: nothing of full size is computed while it runs.
@@ -182,17 +167,18 @@ class Reduction:
 
         (A U_k)ᵀ S(r²)⁻¹ (y − A U_k D) = (I + (r² − r_0²) G)⁻¹ (b − G D)
 
-    so that one eigendecomposition of G serves all evaluations.
+    so that one eigendecomposition of G serves all evaluations (`subspace_sde.posterior.information`).
     """
 
     def __init__(self, view: View, least: float) -> None:
-        y, observation = view.y, view.observation
-        xp, self._least = array_api_compat.array_namespace(y), least
-        weights = view.process.complement_variances[: view.level]
-        values, self._vectors = xp.linalg.eigh(view.information(observation.noise**2, weights, least))
-        self._values = xp.where(values > 0, values, xp.zeros_like(values))
-        b = view.measurement._adjoint(view.solve(y, least), xp)
-        self._b = xp.matmul(xp.reshape(b, (b.shape[0], -1)), self._vectors)
+        y, self._least = view.y, least
+        xp, known = (
+            array_api_compat.array_namespace(y),
+            view.information(view.observation.noise**2, view.process.complement_variances),
+        )
+        values, vectors = known.on(view.level, least)
+        along = xp.matmul(known.of(y, view.level, least), vectors)
+        self._values, self._vectors, self._b = (xp.astype(a, y.dtype, copy=False) for a in (values, vectors, along))
 
     def pull(self, clean: Any, variance: float, rows: slice) -> Any:
         """See `View.pull`."""
@@ -221,19 +207,6 @@ class Determined:
     def at(self, rows: slice) -> Determined:
         """For the samples `rows` alone."""
         return Determined(self.project, _rows(self.value, rows), self.share)
-
-
-def _weigh(process: SubspaceSDE, k: int, x: Any, weights: Sequence[float], last: float) -> Any:
-    """Σ_{j≤k} w_j (P_{j−1} − P_j) x + w P_k x, of full arrays."""
-    xp, steps, parts = array_api_compat.array_namespace(x), process.subspaces.steps[:k], []
-    for weight, step in zip(weights, steps):
-        inner = step._restrict(x, xp)
-        parts.append(weight * (x - step._embed(inner, xp)))
-        x = inner
-    x = last * x
-    for step, part in zip(reversed(steps), reversed(parts)):
-        x = step._embed(x, xp) + part
-    return x
 
 
 def _rows(a: Any, rows: slice) -> Any:

@@ -347,7 +347,7 @@ class PowerSpectrum(Moments):
 
 def as_float64(x: Any, xp: Any) -> Any:
     """`x` in float64, except on devices that know none: Apple's GPUs, and JAX unless jax_enable_x64 is set."""
-    if _has_float64(x):
+    if has_float64(x):
         return xp.astype(x, xp.float64, copy=False)
     warnings.warn(
         f"{library(x)} has no float64 here, so that squares are summed in {x.dtype}: for JAX set jax_enable_x64",
@@ -356,13 +356,14 @@ def as_float64(x: Any, xp: Any) -> Any:
     return x
 
 
-def _has_float64(x: Any) -> bool:
+def has_float64(x: Any) -> bool:
+    """Whether the library and the device of x know it."""
     info = array_api_compat.array_namespace(x).__array_namespace_info__()
     return not str(device(x)).startswith("mps") and "float64" in info.dtypes(kind="real floating")
 
 
 def _mean(y: Any, xp: Any) -> np.ndarray[Any, Any]:
-    wide = {"dtype": xp.float64} if _has_float64(y) else {}
+    wide = {"dtype": xp.float64} if has_float64(y) else {}
     total: np.ndarray[Any, Any] = backend_of(y).to_numpy(xp.sum(y, axis=0, **wide)).astype(np.float64)
     return total / int(y.shape[0])
 

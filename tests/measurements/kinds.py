@@ -61,6 +61,13 @@ class WrongGram(Squares):
         return 2 * y
 
 
+class WrongScale(Squares):
+    gram_scale = 2.0
+
+    def _apply(self, x, xp):
+        return x
+
+
 class WrongShape(Squares):
     def _apply(self, x, xp):
         return x[..., :1]

@@ -6,7 +6,18 @@ from scipy.ndimage import convolve1d
 
 from subspace_sde import Downsampling
 from subspace_sde.measurements import Blur, Dense, FourierMask, Mask, Mixing, Pooling, check_measurement
-from tests.measurements.kinds import KINDS, SEEN, SHAPE, Shifted, Squares, WrongAdjoint, WrongGram, WrongShape, matrix
+from tests.measurements.kinds import (
+    KINDS,
+    SEEN,
+    SHAPE,
+    Shifted,
+    Squares,
+    WrongAdjoint,
+    WrongGram,
+    WrongScale,
+    WrongShape,
+    matrix,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -18,6 +29,16 @@ def test_every_kind_obeys_the_laws(kind, like):
 def test_rows_are_orthonormal_where_gram_says_so(kind):
     a = matrix(KINDS[kind])
     np.testing.assert_allclose(a @ a.T, np.eye(len(a)), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_multiple_of_the_identity_is_known_for_one(kind):
+    a = matrix(KINDS[kind])
+    square, known = a @ a.T, KINDS[kind].gram_scale
+    of_one = np.allclose(square, square[0, 0] * np.eye(len(square)))
+    # of compositions it is not known
+    assert (known is not None) == of_one or (known is None and " @ " in repr(KINDS[kind]))
+    assert known is None or known == pytest.approx(square[0, 0])
 
 
 def test_each_kind_computes_what_it_says():
@@ -66,6 +87,7 @@ def test_measurements_compose_with_each_other_and_with_subspaces():
         (Shifted, "A is linear"),
         (WrongAdjoint, "adjointness"),
         (WrongGram, "gram is AAᵀ"),
+        (WrongScale, "AAᵀ is 2 I, as gram_scale says"),
         (WrongShape, "apply gives"),
     ],
 )
