@@ -19,6 +19,7 @@ import numpy as np
 from ..arrays import Score, batches, check_score, check_trailing
 from ..backend import RNG, Noise, backend_of, check_concrete, started
 from ..border import checked
+from ..progress import Bar
 from ..scores import at_level
 from ..scores.process_change import times_of_level
 from ..sdes import IsotropicSDE
@@ -92,6 +93,8 @@ def level_error(
     data: Any,
     times: Sequence[float],
     rng: RNG = 0,
+    *,
+    progress: bool = False,
 ) -> list[LevelError]:
     """e_k(t): which levels may the network of the full space serve (`subspace_sde.scores.at_level`), and from when on?
 
@@ -110,6 +113,7 @@ def level_error(
     data: (N, *ambient_shape), or an iterable of batches, read once; not the network's training data.
     times: increasing, in [t_min, T]; a level is left out at those before the first at which the network can serve it.
     rng: an integer (sample i of the data has its own stream), a sequence of them, or a backend's generator.
+    progress: show a progress bar (extra ``progress``).
 
     Returns
     -------
@@ -160,20 +164,26 @@ def level_error(
         return xp.stack(found)
 
     sums, count = np.zeros((len(times), len(subspaces), 5)), 0
-    for x0 in batches(data):
-        backend, n = backend_of(x0), int(x0.shape[0])
-        check_concrete("data", x0, "call level_error outside of it")
-        rng = started(rng, x0)
-        noise = Noise(streams_of(rng, count, count + n), (n,), x0)
-        for i, t in enumerate(times):
-            with backend.no_grad():
-                found = backend.to_numpy(errors(x0, noise, t)).astype(np.float64)
-            bad = np.argwhere(~np.isfinite(found))
-            if bad.size:
-                raise ValueError(f"the score is not finite at t = {t:g}, for sample {count + bad[0][2]} of the data")
-            gap, full = found[:, 0] - found[:, 1], found[:, 1]  # the difference is the smaller: its digits are kept
-            sums[i] += np.stack([gap, full, gap * gap, gap * full, full * full], axis=-1).sum(axis=1)
-        count += n
+    samples = getattr(data, "shape", (math.nan,))[0]  # NaN in Dask, too, where it is not known
+    total = None if math.isnan(samples) else int(samples) * len(times)
+    with Bar(progress, "level error", "evaluation", total) as bar:
+        for x0 in batches(data):
+            backend, n = backend_of(x0), int(x0.shape[0])
+            check_concrete("data", x0, "call level_error outside of it")
+            rng = started(rng, x0)
+            noise = Noise(streams_of(rng, count, count + n), (n,), x0)
+            for i, t in enumerate(times):
+                with backend.no_grad():
+                    found = backend.to_numpy(errors(x0, noise, t)).astype(np.float64)
+                bar.advance(n, f"t = {t:.3g}")
+                bad = np.argwhere(~np.isfinite(found))
+                if bad.size:
+                    raise ValueError(
+                        f"the score is not finite at t = {t:g}, for sample {count + bad[0][2]} of the data"
+                    )
+                gap, full = found[:, 0] - found[:, 1], found[:, 1]  # the difference is the smaller: its digits are kept
+                sums[i] += np.stack([gap, full, gap * gap, gap * full, full * full], axis=-1).sum(axis=1)
+            count += n
     if not count:
         raise ValueError("the data hold no samples")
     return [_error(sums[serves, k] / count, count, np.asarray(times)[serves], sde) for k, serves in enumerate(served)]

@@ -15,6 +15,7 @@ import numpy as np
 from ..arrays import Score, batches, check_score, namespace
 from ..backend import RNG, Constant, Noise, backend_of, started, streams
 from ..border import checked
+from ..progress import Bar
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from ..statistics.complement import ComplementEnergies
@@ -162,6 +163,8 @@ def orthogonal_fisher_divergence(
     rng: RNG = 0,
     within: Subspace | None = None,
     center: bool = False,
+    *,
+    progress: bool = False,
 ) -> list[DivergenceCurve]:
     """Eq. 14 for all the given subspaces from the *same* evaluations of the full-dimensional score.
 
@@ -175,6 +178,7 @@ def orthogonal_fisher_divergence(
     rng: an integer (sample i of the data has its own stream), a sequence of them, or a backend's generator.
     within: U_j, for D_F(U_{k|j}; t); the full space without it.
     center: model the complement about the data's mean.
+    progress: show a progress bar (extra ``progress``).
 
     Returns
     -------
@@ -194,14 +198,17 @@ def orthogonal_fisher_divergence(
     times = increasing_times(times, sde)
     complements = Complements(data, sde, subspaces, within, center)
     totals, count = np.zeros((len(times), len(subspaces), 4)), 0
-    for x0 in complements.batches():
-        xp, backend, n = namespace(x0), backend_of(x0), int(x0.shape[0])
-        rng = started(rng, x0)
-        noise = Noise(streams_of(rng, count, count + n), (n,), x0)
-        with backend.no_grad():
-            found = xp.stack([complements.measure(score, x0, noise, t) for t in times])
-        totals += complements.totals(backend.to_numpy(found), times, range(count, count + n))
-        count += n
+    with Bar(progress, "divergence", "evaluation", complements.samples * len(times)) as bar:
+        for x0 in complements.batches():
+            xp, backend, found = namespace(x0), backend_of(x0), []
+            n, rng = int(x0.shape[0]), started(rng, x0)
+            noise = Noise(streams_of(rng, count, count + n), (n,), x0)
+            with backend.no_grad():
+                for t in times:
+                    found.append(complements.measure(score, x0, noise, t))
+                    bar.advance(n, f"t = {t:.3g}")
+            totals += complements.totals(backend.to_numpy(xp.stack(found)), times, range(count, count + n))
+            count += n
     return complements.curves(times, totals / count, np.full(len(times), count))
 
 

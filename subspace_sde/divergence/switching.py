@@ -19,6 +19,7 @@ import numpy as np
 from ..arrays import Score
 from ..backend import RNG, Noise, backend_of, started
 from ..border import checked
+from ..progress import Bar
 from ..sdes import IsotropicSDE
 from ..shown import Shown
 from ..subspaces import Subspace
@@ -81,6 +82,8 @@ def switch_times(
     within: Subspace | None = None,
     center: bool = False,
     max_evaluations: int = 100_000,
+    *,
+    progress: bool = False,
 ) -> list[SwitchTime]:
     """The time t_k of each subspace at which D_F meets the threshold, to a standard error, with few evaluations.
 
@@ -97,6 +100,7 @@ def switch_times(
     rng: an integer (the i-th sample used has its own stream), or a backend's generator.
     max_evaluations: at most so many samples go through the score; where that does not do, the standard error reached is
         reported (on a plateau of D_F no number may do).
+    progress: show how many samples went through so far (extra ``progress``).
 
     Returns
     -------
@@ -133,19 +137,20 @@ def switch_times(
         raise ValueError(f"max_evaluations must be at least {least}, what the scan may take, got {max_evaluations}")
     if isinstance(rng, (Sequence, np.ndarray)):
         raise TypeError("rng must be one integer or a generator: how many samples will be used is not known beforehand")
-    evidence = _Evidence(score, Complements(data, sde, subspaces, within, center), sde, rng)
-    crossings = _scan(evidence, times, subspaces, threshold)
-    while True:
-        for k, crossing in crossings.items():
-            crossing.fit(*evidence.rows(k))
-            if crossing.never:
-                _refuse(evidence, k, subspaces, threshold)
-        room = max_evaluations - evidence.count
-        still = [c for c in crossings.values() if not c.reached(stderr)]
-        if not still or room < _ROUND:
-            break
-        for u, n in max(still, key=lambda c: c.stderr).round(stderr, room):
-            evidence.add(sde.from_grid_parameter(u), n)
+    with Bar(progress, "switch times", "evaluation") as bar:
+        evidence = _Evidence(score, Complements(data, sde, subspaces, within, center), sde, rng, bar)
+        crossings = _scan(evidence, times, subspaces, threshold)
+        while True:
+            for k, crossing in crossings.items():
+                crossing.fit(*evidence.rows(k))
+                if crossing.never:
+                    _refuse(evidence, k, subspaces, threshold)
+            room = max_evaluations - evidence.count
+            still = [c for c in crossings.values() if not c.reached(stderr)]
+            if not still or room < _ROUND:
+                break
+            for u, n in max(still, key=lambda c: c.stderr).round(stderr, room):
+                evidence.add(sde.from_grid_parameter(u), n)
     found = []
     for k, curve in enumerate(evidence.curves()):
         t, error, reached = times[0], 0.0, True
@@ -192,8 +197,8 @@ def _refuse(evidence: _Evidence, k: int, subspaces: Sequence[Subspace], threshol
 class _Evidence:
     """What the score has said so far, for all the subspaces."""
 
-    def __init__(self, score: Score, complements: Complements, sde: IsotropicSDE, rng: RNG) -> None:
-        self._score, self._complements, self._sde, self._rng = score, complements, sde, rng
+    def __init__(self, score: Score, complements: Complements, sde: IsotropicSDE, rng: RNG, bar: Bar) -> None:
+        self._score, self._complements, self._sde, self._rng, self._bar = score, complements, sde, rng, bar
         self.count = 0
         self._u: list[Numbers] = []
         self._values: list[Numbers] = []
@@ -216,6 +221,7 @@ class _Evidence:
             self._totals[t] = (count + m, total + self._complements.totals(found[None], [t], which)[0])
             self._u.append(np.full(m, self._sde.grid_parameter(t)))
             self._values.append(found[:, 0].astype(np.float64))
+            self._bar.advance(m, f"t = {t:.3g}")
             self.count += m
             n -= m
 

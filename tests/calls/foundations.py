@@ -188,6 +188,7 @@ CALLS = {
             "rng": 0,
             "within": subspaces.Identity((4, 4)),
             "center": False,
+            "progress": False,
         },
     ),
     "LevelError": (
@@ -204,7 +205,15 @@ CALLS = {
     "LevelError.time_at": (ERROR.time_at, {"tolerance": 1e-2}),
     "level_error": (
         divergence.level_error,
-        {"score": white, "sde": VE(), "subspaces": [HALF], "data": DATA, "times": [0.2, 0.8], "rng": 0},
+        {
+            "score": white,
+            "sde": VE(),
+            "subspaces": [HALF],
+            "data": DATA,
+            "times": [0.2, 0.8],
+            "rng": 0,
+            "progress": False,
+        },
     ),
     "switch_times": (
         divergence.switch_times,
@@ -220,6 +229,7 @@ CALLS = {
             "within": subspaces.Identity((4, 4)),
             "center": False,
             "max_evaluations": 2000,
+            "progress": False,
         },
     ),
     "plan": (
