@@ -29,6 +29,8 @@ def sampled_law(
     solver: Solver,
     steps: int | Sequence[float],
     spacing: Spacing | None = None,
+    *,
+    progress: bool = False,
 ) -> Gaussian:
     """Mean and covariance of the samples that these solver and steps give, exact to rounding in float64.
 
@@ -46,7 +48,8 @@ def sampled_law(
     """
     counting = _UnitDraws(0)
     sample(process, scores, 1, solver, steps, counting, spacing=spacing)
-    x = sample(process, scores, 1 + counting.drawn, solver, steps, _UnitDraws(counting.drawn), spacing=spacing).x
+    draws = _UnitDraws(counting.drawn)
+    x = sample(process, scores, 1 + counting.drawn, solver, steps, draws, spacing=spacing, progress=progress).x
     rows = x.reshape(len(x), -1)
     responses = rows[1:] - rows[0]
     covariance = responses.T @ responses

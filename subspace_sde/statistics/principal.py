@@ -11,6 +11,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from ..arrays import batches, namespace, sizes
@@ -25,7 +26,9 @@ _PASSES = 1000  # over the data, at most: far fewer are enough
 
 @checked
 def pca(data: Any, n_components: int, center: bool = True) -> Basis:
-    """The span of the leading principal components of the data, exact, by way of the covariance.
+    """The span of the leading principal components of the data, exact.
+
+    By way of the covariance, (d, d); or of the samples themselves where they are an array of at most d/2 of them.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ def pca(data: Any, n_components: int, center: bool = True) -> Basis:
     >>> abs(pca(x, 1).matrix()).round(2)[:, 0] + 0.0
     array([0., 1.])
     """
+    if _is_short(data):
+        return Basis(_of_few(data, n_components, center), tuple(data.shape[1:]))
     moments = data if isinstance(data, Covariance) else accumulate(Covariance, data)
     quick = moments is not data and moments.single and center
     return Basis(_leading(moments, n_components, center, quick), moments.shape)
@@ -145,6 +150,23 @@ def _leading(moments: Covariance, n_components: int, center: bool, quick: bool =
         values, vectors = solve(moments.lower(center))
     _check_rank(values[::-1], n, center, moments.count * float(np.sum(moments.mean**2)))
     return _signed(vectors[:, ::-1])
+
+
+def _is_short(data: Any) -> bool:
+    """An array of so few samples that their singular vectors take less than the eigenvectors of their covariance."""
+    if not array_api_compat.is_array_api_obj(data) or array_api_compat.is_dask_array(data) or data.ndim < 2:
+        return False
+    return 0 < 2 * data.shape[0] <= prod(data.shape[1:])
+
+
+def _of_few(data: Any, n_components: int, center: bool) -> np.ndarray[Any, Any]:
+    """The n leading right singular vectors of the samples, (d, n)."""
+    first, n = accumulate(_Mean, data), _count(n_components)
+    _check_determined(n, prod(first.shape), first.count, center)
+    rows = np.reshape(host(data), (first.count, -1)) - (first.mean.reshape(-1) if center else 0.0)
+    _, sizes, vectors = np.linalg.svd(rows, full_matrices=False)
+    _check_rank(sizes**2 / first.count, n, center, first.count * float(np.sum(first.mean**2)))
+    return _signed(vectors[:n].T)
 
 
 def _count(n_components: int) -> int:

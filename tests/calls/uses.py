@@ -142,6 +142,7 @@ CALLS = {
             "solver": solvers.Heun(),
             "steps": 4,
             "spacing": sampling.UniformTime(),
+            "progress": False,
         },
     ),
     # solvers

@@ -46,6 +46,29 @@ def test_pca_spans_what_the_svd_does(like, eps, array, center, n):
     assert abs(first @ exact[:, 0]) > 1 - 1e3 * eps and first[np.argmax(np.abs(first))] > 0
 
 
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("count", [9, 24, 25])
+def test_few_samples_of_many_numbers_have_the_components_of_their_covariance(count, center, array, host, eps):
+    x = data(3, count)
+    moments = Covariance(SHAPE).update(x)
+    for n in (1, count - 1):
+        found, expected = pca(array(x), n, center=center), pca(moments, n, center=center)
+        assert found.ambient_shape == SHAPE and found.shape == (n,)
+        values = np.linalg.svd((x - center * x.mean(axis=0)).reshape(count, -1), compute_uv=False) ** 2
+        gap = values[n - 1] - (values[n] if n < len(values) else 0.0)
+        assert distance(found.matrix(), expected.matrix()) < 480 * eps * values[0] / gap
+    with pytest.raises(ValueError, match=f"{count} samples determine at most"):
+        pca(array(x), count + 1, center=center)
+    with pytest.raises(ValueError, match=r"the data (vary in|fill) 3 directions alone, not 5"):
+        pca(array(x[:, 0, 0, :3] @ np.eye(3, 60)), 5, center=center)
+
+
+def test_sounds_have_components_without_a_matrix_of_their_length():
+    x = np.random.default_rng(0).standard_normal((12, 1, 20_000)).astype(np.float32)
+    basis = pca(x, 11)  # a covariance would take 3 GB
+    assert rmsd(basis, x - x.mean(axis=0)) < 1e-6 and basis.ambient_shape == (1, 20_000)
+
+
 def test_ranks_nest():
     x = Covariance(SHAPE).update(data())
     NestedSubspaces.from_subspaces([pca(x, 20), pca(x, 7), pca(x, 1)])
