@@ -2,9 +2,9 @@
 
 For each length n of the axis, 2^6 to 2^20 and 16000: milliseconds to restrict float32 arrays to n/4 by `LowPass`, as it
 comes (a matrix up to `SHORT`, beyond it a transform), by a matrix and by the transform alone, and by scipy's dct and
-idct of the same arrays; by torch's FFT and by a matrix; and one level of the wavelet db4 by its filter, by PyWavelets and
-by a matrix. All in turn, in another order each turn, the median; milliseconds to build. At last the crossovers: from
-which n on the transform, or the filter, takes less time than the matrix.
+idct of the same arrays; by torch's FFT and by a matrix; and one level of the wavelet db4 by its filter, by PyWavelets
+and by a matrix. All in turn, in another order each turn, the median; milliseconds to build. At last the crossovers:
+from which n on the transform, or the filter, takes less time than the matrix.
 """
 
 from __future__ import annotations

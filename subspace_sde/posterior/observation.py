@@ -67,7 +67,7 @@ class Observation:
         self.measurement, self.noise, self.iterations = measurement, float(noise), iterations
         self.y = y if y.ndim > n else xp.expand_dims(y, axis=0)
         self.each = y.ndim > n
-        self._kept: tuple[SubspaceSDE | None, dict[Any, Any]] = (None, {})
+        self._kept: tuple[SubspaceSDE | None, dict[Any, Information]] = (None, {})
         if not self.noise:
             self._check_range(xp)
         self._made = True

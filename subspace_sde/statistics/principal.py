@@ -156,7 +156,8 @@ def _is_short(data: Any) -> bool:
     """An array of so few samples that their singular vectors take less than the eigenvectors of their covariance."""
     if not array_api_compat.is_array_api_obj(data) or array_api_compat.is_dask_array(data) or data.ndim < 2:
         return False
-    return 0 < 2 * data.shape[0] <= prod(data.shape[1:])
+    samples, *shape = map(int, data.shape)
+    return 0 < 2 * samples <= prod(shape)
 
 
 def _of_few(data: Any, n_components: int, center: bool) -> np.ndarray[Any, Any]:
