@@ -14,6 +14,7 @@ from subspace_sde.cli import for_any_terminal
 
 from .commands.analysis import analyse
 from .commands.evaluation import evaluate
+from .commands.sampling import sample
 from .options import (
     Batch,
     Channels,
@@ -52,7 +53,6 @@ from .tables import (
     show_interpolation,
     show_likelihood,
     show_restored,
-    show_samples,
     show_training,
 )
 
@@ -150,25 +150,7 @@ def divergence(
     show_divergence(found)
 
 
-@app.command()
-def sample(
-    data: Data = None,
-    out: Out = Path("runs/images"),
-    weights: Weights = None,
-    level: Levels = None,
-    size: Size = None,
-    num: Num = 64,
-    steps: Steps = 40,
-    solver: Solver = "heun",
-    minutes: Minutes = float("inf"),
-    seed: Seed = 0,
-    device: Device = "auto",
-) -> None:
-    """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found."""
-    from .sampling import SolverName, draw
-
-    found, place = trained(data, out, weights, level, size, device)
-    show_samples(draw(*found, out, num, steps, SolverName(solver), minutes, seed, place))
+app.command()(sample)
 
 
 app.command()(evaluate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import torch
 
 
 def pick_device(device: str) -> torch.device:
-    """``auto`` is CUDA where there is one, then MPS, then the CPU."""
+    """``auto`` is CUDA where there is one, then MPS, then the CPU. Each process of a launch has its own CUDA device."""
     if device == "auto":
         mps = torch.backends.mps.is_available()
         device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    if device == "cuda" and "LOCAL_RANK" in os.environ and (count := torch.cuda.device_count()):
+        device = f"cuda:{int(os.environ['LOCAL_RANK']) % count}"
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:

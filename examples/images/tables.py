@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from .bulk import Drawn
     from .levels import Level
 
-console = Console()
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
+"""Those that `accelerate launch` started, this one among them; the first speaks for all."""
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -70,6 +74,13 @@ def show_samples(found: dict[str, Any]) -> None:
             for p in found["plans"].values()
         ],
     )
+
+
+def show_bulk(drawn: Drawn) -> None:
+    """One line on a folder of shards."""
+    each = drawn.seconds / max(1, drawn.num)
+    calls = ", ".join(f"s_{k} {n}" for k, n in enumerate(drawn.evaluations))
+    console.print(f"{drawn.folder}: {drawn.num} samples, {each:.3f} s each; evaluations {calls}")
 
 
 def show_likelihood(found: dict[str, Any]) -> None:

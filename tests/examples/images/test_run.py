@@ -10,9 +10,11 @@ from html import unescape
 import numpy as np
 import pytest
 import torch
+from datasets import load_dataset
 
 import subspace_sde
 from examples.images import plans
+from examples.images.bulk import read_shards
 from examples.images.levels import Level, file_name
 from examples.images.report import result_of
 from subspace_sde import LowPass, Plan, rmsd
@@ -146,6 +148,24 @@ def test_other_settings_are_computed_anew_and_never_mixed(finished):
     invoke(*arguments)  # the first samples are still there
     again = json.loads((out / "samples.json").read_text())
     assert again == before
+
+
+def test_one_plan_in_bulk(finished, tmp_path, monkeypatch):
+    out, arguments, _ = finished
+    common = ["sample", *arguments[1:5], *TINY[:2], "--device", "cpu", "--steps", 6, "--num", 34]
+    output = invoke(*common, "--plan", "lowpass")
+    folder = out / "shards" / "lowpass"
+    assert "34 samples" in output and "evaluations s_0" in output
+    assert [file.name for file in sorted(folder.glob("*.parquet"))] == ["00000000.parquet", "00000032.parquet"]
+    rows = load_dataset("parquet", data_files=str(folder / "*.parquet"), split="train", cache_dir=str(tmp_path))
+    images = read_shards(folder)
+    assert len(rows) == 34 and rows[33]["image"].size == (16, 16)
+    assert np.array_equal(np.asarray(rows[33]["image"]).transpose(2, 0, 1), images[33])
+    with pytest.raises(ValueError, match="there is no plan 'wavelet' in this folder: choose one of full, lowpass"):
+        invoke(*common, "--plan", "wavelet")
+    monkeypatch.setattr("examples.images.commands.sampling.PROCESSES", 2)
+    with pytest.raises(ValueError, match="2 processes would all draw the same: name one --plan"):
+        invoke(*common)
 
 
 def test_a_level_trained_otherwise_is_refused(finished):
