@@ -124,7 +124,8 @@ class DataMoments:
                 energy = float(summed[name])
             elif self._components is None and isinstance(u, PatchBasis):
                 energy = self._outside_patches(u)
-            found[name] = (math.sqrt(energy / parts.lost), math.sqrt(max(energy - mean, 0) / parts.lost))
+            # of data that lie in the subspace, rounding makes a little less than nothing
+            found[name] = (math.sqrt(max(energy, 0) / parts.lost), math.sqrt(max(energy - mean, 0) / parts.lost))
         return found
 
     def _outside_patches(self, u: PatchBasis) -> float:

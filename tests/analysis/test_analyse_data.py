@@ -244,6 +244,12 @@ def test_images_that_vary_in_few_directions():
     assert rows(found)["patch-pca:2"].note == "the data vary in 1 directions alone, not 3"
 
 
+def test_images_that_lie_in_a_subspace():
+    pixels = np.kron(np.random.default_rng(0).integers(0, 256, (180, 3, 4, 4)), np.ones((4, 4))).astype(np.uint8)
+    found = analyse(Images("blocks", pixels, pixels[:2]), ["downsampling:4"])
+    assert max(rows(found)["downsampling:4"].rmsd) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
