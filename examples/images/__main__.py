@@ -14,6 +14,7 @@ from subspace_sde.cli import for_any_terminal
 
 from .commands.analysis import analyse
 from .commands.evaluation import evaluate
+from .commands.reproduction import reproduce
 from .commands.sampling import sample
 from .options import (
     Batch,
@@ -351,6 +352,8 @@ def interpolate(
     show_interpolation(interpolate_pairs(*found, out, pairs, points, steps, seed, place))
     console.print(f"strips: {out / 'interpolate.png'}")
 
+
+app.command()(reproduce)
 
 for each in app.registered_commands:
     each.callback = stoppable(each.callback) if each.callback else None

@@ -24,14 +24,13 @@ from tqdm import tqdm
 
 from subspace_sde import SubspaceSDE, sample
 from subspace_sde.arrays import Score
-from subspace_sde.backend import Noise, streams
 from subspace_sde.files import reading_content, whole, write_content
 from subspace_sde.images import Images
 from subspace_sde.specification import specify
 
 from .levels import Level
 from .plans import build_process, usable
-from .sampling import CHUNK, SolverName
+from .sampling import SolverName, randomness
 
 ABOUT, VERSION = "shards.json", 1
 WAIT = 0.2  # seconds between two looks at what the other processes have drawn
@@ -62,7 +61,7 @@ def sample_shards(
     solver: SolverName = SolverName.heun,
     steps: int = 40,
     seed: int = 0,
-    batch: int = CHUNK,
+    batch: int = 64,
     minutes: float = float("inf"),
     device: torch.device | None = None,
     networks: Sequence[str] = (),
@@ -147,11 +146,15 @@ def sample_plan(
         raise ValueError(f"no level of the plan {name} meets the threshold: it would be the full model, --plan full")
     used = [models[n] for n in ["full", *levels]]
     process = build_process(images, levels, divergence, models["full"].sde)
-    batch = CHUNK if device.type == "cpu" else 256
     return sample_shards(
-        process, [level.score for level in used], num, out / "shards" / name, solver, steps, seed, batch, minutes,
-        device, [level.digest for level in used],
+        process, [level.score for level in used], num, out / "shards" / name, solver, steps, seed, batch_on(device),
+        minutes, device, [level.digest for level in used],
     )  # fmt: skip
+
+
+def batch_on(device: torch.device) -> int:
+    """Samples at a time, which small networks are fast with."""
+    return 64 if device.type == "cpu" else 256
 
 
 def read_shards(folder: Path) -> np.ndarray[Any, Any]:
@@ -187,12 +190,8 @@ def _draw(
     """The samples of these numbers, and what they cost."""
     solver, langevin = name.solver()
     like = torch.zeros((), device=device)
-    start = Noise(streams(seed, rows.start, rows.stop), (len(rows),), like).normal(process.shape(0))
-    later = int(np.random.SeedSequence((seed, 1)).generate_state(1)[0])  # a solver's noise is not that of its start
-    samples = sample(
-        process, scores, len(rows), solver, steps, streams(later, rows.start, rows.stop), like, langevin,
-        noise=process.sde.prior_std * start, denoise=True,
-    )  # fmt: skip
+    rng, noise = randomness(process.sde, process.shape(0), seed, rows.start, rows.stop, like)
+    samples = sample(process, scores, len(rows), solver, steps, rng, like, langevin, noise=noise, denoise=True)
     return samples.x.cpu().numpy(), {"evaluations": samples.evaluations, "seconds": sum(samples.seconds)}
 
 

@@ -131,6 +131,15 @@ def _crossing(curve: DivergenceCurve | LevelError, threshold: float) -> tuple[fl
         return None, str(error)
 
 
+def at_threshold(divergence: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """The same curves, read off at another threshold."""
+    levels = {}
+    for name, row in divergence["levels"].items():
+        t, note = _crossing(curve_of(divergence, name), threshold)
+        levels[name] = {**row, "t": t, "note": note}
+    return {**divergence, "threshold": threshold, "levels": levels}
+
+
 def curve_of(divergence: dict[str, Any], name: str) -> DivergenceCurve:
     """One curve of `measure_divergence`."""
     row = divergence["levels"][name]

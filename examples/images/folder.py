@@ -26,7 +26,7 @@ from .levels import SDE, Level, load_levels
 from .results import digest, read_json
 
 FILE, VERSION = "run.json", 1
-MADE = ("analysis.json", "divergence.json", "samples.json", "state", "*.safetensors")
+MADE = ("analysis.json", "divergence.json", "samples.json", "state", "*.safetensors", "separate", "shared", "cells")
 """What shows that a folder was worked in."""
 
 
@@ -196,13 +196,15 @@ def _read(out: Path) -> Remembered | None:
 def kept_in(out: Path) -> str:
     """What a run folder holds, in words, after a command was stopped."""
     found = [f"the {file}" for file in ("analysis", "divergence", "samples") if (out / f"{file}.json").exists()]
-    for file in sorted(out.glob("state/*/progress.json")):
+    for file in sorted([*out.glob("state/*/progress.json"), *out.glob("*/state/*/progress.json")]):
         try:
             found.append(
                 f"the network {file.parent.name} after {json.loads(file.read_text(encoding='utf-8'))['step']} steps"
             )
         except (ValueError, KeyError, TypeError):
             continue
-    if batches := sum(1 for _ in out.glob("chunks/*/*.npz")):
+    if cells := sum(1 for _ in out.glob("cells/*.json")):
+        found.append(f"{cells} cell{'s' if cells > 1 else ''} of the study")
+    if batches := sum(1 for pattern in ("chunks/*/*.npz", "*/*/*.parquet") for _ in out.glob(pattern)):
         found.append(f"{batches} finished batch{'es' if batches > 1 else ''}")
     return ", ".join(found) or "nothing yet"

@@ -19,6 +19,7 @@ from subspace_sde.solvers import Heun
 
 SDE = VE(0.01, 50.0)
 PROCESS = SubspaceSDE(SDE, NestedSubspaces([LowPass((3, 8, 8), 4)]), [0.5], [0.01])
+FULL = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(3, 8, 8)), [], [])
 
 
 def score(x, t):
@@ -145,8 +146,19 @@ def test_noise_of_a_stochastic_solver_is_not_that_of_the_start(tmp_path):
         seen.append(x)
         return score(x, t)
 
-    process = SubspaceSDE(SDE, NestedSubspaces([], ambient_shape=(3, 8, 8)), [], [])
-    sample_shards(process, [watched], 4, tmp_path, SolverName.euler_maruyama, steps=40, batch=4)
+    sample_shards(FULL, [watched], 4, tmp_path, SolverName.euler_maruyama, steps=40, batch=4)
     first, second = (x.flatten() for x in seen[:2])
     moved = second - first * (second @ first) / (first @ first)
     assert moved.norm() > 0.1 * second.norm()
+
+
+def test_a_plan_and_the_full_model_start_from_one_noise(tmp_path):
+    starts = {}
+    for name, process in {"plan": PROCESS, "full": FULL}.items():
+
+        def watched(x, t, name=name):
+            starts.setdefault(name, x)
+            return score(x, t)
+
+        sample_shards(process, [watched] * len(process.subspaces), 4, tmp_path / name, steps=4, batch=4)
+    torch.testing.assert_close(starts["plan"], PROCESS.subspaces[1].restrict(starts["full"]))

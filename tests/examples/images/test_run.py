@@ -152,15 +152,15 @@ def test_other_settings_are_computed_anew_and_never_mixed(finished):
 
 def test_one_plan_in_bulk(finished, tmp_path, monkeypatch):
     out, arguments, _ = finished
-    common = ["sample", *arguments[1:5], *TINY[:2], "--device", "cpu", "--steps", 6, "--num", 34]
+    common = ["sample", *arguments[1:5], *TINY[:2], "--device", "cpu", "--steps", 6, "--num", 66]
     output = invoke(*common, "--plan", "lowpass")
     folder = out / "shards" / "lowpass"
-    assert "34 samples" in output and "evaluations s_0" in output
-    assert [file.name for file in sorted(folder.glob("*.parquet"))] == ["00000000.parquet", "00000032.parquet"]
+    assert "66 samples" in output and "evaluations s_0" in output
+    assert [file.name for file in sorted(folder.glob("*.parquet"))] == ["00000000.parquet", "00000064.parquet"]
     rows = load_dataset("parquet", data_files=str(folder / "*.parquet"), split="train", cache_dir=str(tmp_path))
     images = read_shards(folder)
-    assert len(rows) == 34 and rows[33]["image"].size == (16, 16)
-    assert np.array_equal(np.asarray(rows[33]["image"]).transpose(2, 0, 1), images[33])
+    assert len(rows) == 66 and rows[65]["image"].size == (16, 16)
+    assert np.array_equal(np.asarray(rows[65]["image"]).transpose(2, 0, 1), images[65])
     with pytest.raises(ValueError, match="there is no plan 'wavelet' in this folder: choose one of full, lowpass"):
         invoke(*common, "--plan", "wavelet")
     monkeypatch.setattr("examples.images.commands.sampling.PROCESSES", 2)
