@@ -1,0 +1,1 @@
+"""Subspace diffusion of sound, one second at 16 kHz: ``python -m examples.sound``."""
