@@ -2,6 +2,7 @@
 #
 #   make demo     photographs to samples, with the trained weights that ship here: runs/demo/report.html
 #   make test     all that CI runs
+#   make examples  sound and video, and the tutorials of the documentation
 #   make weights  train the demo's network again (hours on a CPU, minutes on a GPU)
 #   make bench    the benchmarks behind the performance claims
 #   make mutants MODULE=subspace_sde/process.py    faults planted in a module or a room, and whether its tests see them
@@ -19,13 +20,13 @@ CORE   := tests/backends/test_numpy.py tests/subspaces/test_coordinate_scale.py 
 	tests/solvers/test_every_solver.py tests/sampling/test_chunks.py tests/likelihood/test_encoding.py \
 	tests/planning/test_plan_files.py
 
-.PHONY: demo test lint types unit docs wheel oldest weights bench mutants clean
+.PHONY: demo test lint types unit docs examples wheel oldest weights bench mutants clean
 
 demo: $(VENV)/images
 	$(BIN)/python -m examples.images run --data builtin --weights examples/images/weights --out runs/demo
 	@echo "open runs/demo/report.html"
 
-test: lint types unit docs wheel oldest
+test: lint types unit docs examples wheel oldest
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
@@ -41,8 +42,17 @@ unit: $(VENV)/dev
 	$(BIN)/python -m pytest $(SIDE) --doctest-modules subspace_sde
 	$(BIN)/python -m pytest $(SIDE) --markdown-docs README.md docs
 
+# With the tutorials run anew: what is cached knows of their text alone.
+docs: export OMP_NUM_THREADS = 1
 docs: $(VENV)/dev
+	rm -rf build/tutorials
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Sound and video from end to end, with less training and fewer samples than their pages show.
+examples: export OMP_NUM_THREADS = 1
+examples: $(VENV)/dev docs
+	$(BIN)/python -m examples.sound --train-steps 30 --data 64 --num 6 --steps 12 --out build/sound
+	$(BIN)/python -m examples.video --train-steps 40 --data 500 --num 12 --steps 12 --out build/video
 
 # The wheel is built here and imported in an environment that has nothing else.
 wheel: $(VENV)/dev

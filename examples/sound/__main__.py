@@ -14,8 +14,8 @@ app = typer.Typer(add_completion=False)
 def main(
     out: Annotated[Path, typer.Option(help="Folder for the results.", file_okay=False)] = Path("runs/sound"),
     seed: Annotated[int, typer.Option(help="Fixes the sounds, the training and all noise.", min=0)] = 0,
-    data: Annotated[int, typer.Option(help="Sounds to learn from.")] = 512,
-    train_steps: Annotated[int, typer.Option(help="Training steps of the network.")] = 500,
+    data: Annotated[int, typer.Option(help="Sounds to learn from.")] = 400,
+    train_steps: Annotated[int, typer.Option(help="Training steps of the network.")] = 450,
     levels: Annotated[int, typer.Option(help="Proper subspaces in the plan, at most.")] = 2,
     threshold: Annotated[float, typer.Option(help="The D_F from which on a subspace may be used.")] = 3e-3,
     num: Annotated[int, typer.Option(help="Samples in each set, and sounds held out to judge them.")] = 24,

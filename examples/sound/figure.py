@@ -17,7 +17,7 @@ from .quality import OCTAVES, octaves
 from .sounds import RATE
 
 WAYS = {"held out": "sounds held out", FULL: "full model", STAGED: "plan", GAUSSIAN: "Gaussian of their spectrum"}
-SHOWN, WINDOW, HIGHEST = 4, 1024, 4000  # Hz
+SHOWN, WINDOW, HIGHEST = 4, 512, 4000  # Hz
 
 
 def draw(found: Comparison, path: Path) -> None:
@@ -30,7 +30,7 @@ def draw(found: Comparison, path: Path) -> None:
         divergence(found, top, -1, "numbers")
         chosen(found, middle)
         _octaves(bottom, found)
-        save(figure, path, dpi=100)
+        save(figure, path, dpi=80)
 
 
 def _sounds(figure: SubFigure, found: Comparison) -> None:
@@ -43,7 +43,7 @@ def _sounds(figure: SubFigure, found: Comparison) -> None:
             wave.plot(np.arange(len(x)) / RATE, x, color="0.2", lw=0.2)
             wave.set(ylim=(-0.5, 0.5), xlim=(0, 1))
             with np.errstate(divide="ignore"):
-                spectrogram.specgram(x, NFFT=WINDOW, Fs=RATE, noverlap=WINDOW - 128, vmin=-90, vmax=-35, cmap="magma")
+                spectrogram.specgram(x, NFFT=WINDOW, Fs=RATE, noverlap=WINDOW - 64, vmin=-90, vmax=-35, cmap="magma")
             spectrogram.set(ylim=(0, HIGHEST), xlim=(0, 1))
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])

@@ -61,7 +61,7 @@ class Denoiser(nn.Module):
         heard = torch.log1p(power)
         phases = torch.log(noise[..., 0]) / 4 * self.frequencies
         embedding = self.embed(torch.cat([phases.sin(), phases.cos()], dim=-1))
-        y = self.into(heard)
+        y = self.into(heard / 4)
         for block in self.blocks:
             y = block(y, embedding)
         gain = torch.sigmoid(2 * torch.log(self.sigma_data / noise) + heard + self.out(y))

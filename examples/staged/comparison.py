@@ -78,6 +78,7 @@ def train(
         loss = denoising_score_matching(score, x0, t, sde, rng, weighting).mean()
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
         optimizer.step()
         schedule.step()
     denoiser.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ def main(
     train_steps: Annotated[int, typer.Option(help="Training steps of the network.")] = 400,
     levels: Annotated[int, typer.Option(help="Proper subspaces in the plan, at most.")] = 2,
     threshold: Annotated[float, typer.Option(help="The D_F from which on a subspace may be used.")] = 3e-3,
-    num: Annotated[int, typer.Option(help="Samples in each set, and videos held out to judge them.")] = 96,
+    num: Annotated[int, typer.Option(help="Samples in each set, and videos held out to judge them.")] = 60,
     steps: Annotated[int, typer.Option(help="Solver steps from T to t_min, over all levels.")] = 24,
 ) -> None:
     """Subspace diffusion of video: a ball in a box, with levels of fewer frames, pictures as they are.

@@ -22,8 +22,8 @@ SHOWN, EVERY = 3, 2
 def draw(found: Comparison, path: Path) -> None:
     """Write the picture as a PNG."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(14.4, 8.6), layout="constrained")
-        halves: Any = figure.subfigures(1, 2, width_ratios=(1.35, 1), wspace=0.02)
+        figure = Figure(figsize=(13, 8.6), layout="constrained")
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1, 1.2), wspace=0.02)
         _videos(halves[0], found)
         top, middle, bottom = halves[1].subplots(3, 1, height_ratios=(1.2, 0.8, 1))
         divergence(found, top, -3, "frames")
@@ -34,13 +34,15 @@ def draw(found: Comparison, path: Path) -> None:
 
 def _videos(figure: SubFigure, found: Comparison) -> None:
     """Every second frame of some videos of each way, a strip for each."""
-    groups = figure.subfigures(len(WAYS), 1, hspace=0.02)
-    for group, (way, title) in zip(groups, WAYS.items()):
-        group.suptitle(title, x=0.02, ha="left", fontsize=11.5)
-        for ax, x in zip(group.subplots(SHOWN, 1), found.samples[way][:SHOWN, 0]):
-            strip = np.concatenate([np.pad(frame, 1, constant_values=0.5) for frame in x[::EVERY]], axis=1)
-            ax.imshow(strip, cmap="gray", vmin=0, vmax=1)
-            ax.set_axis_off()
+    axes = figure.subplots(len(WAYS), 1)
+    for ax, (way, title) in zip(axes, WAYS.items()):
+        strips = [
+            np.concatenate([np.pad(f, 1, constant_values=0.5) for f in x[::EVERY]], axis=1)
+            for x in found.samples[way][:SHOWN, 0]
+        ]
+        ax.imshow(np.concatenate(strips), cmap="gray", vmin=0, vmax=1)
+        ax.set_title(title, loc="left")
+        ax.set_axis_off()
 
 
 def _speeds(ax: Any, found: Comparison) -> None:
