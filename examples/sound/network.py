@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from subspace_sde import IsotropicSDE
 
-WINDOW, HOP, WIDTH = 512, 128, 192
+WINDOW, HOP, LATELY, WIDTH = 512, 128, 9, 192
 
 
 class Block(nn.Module):
@@ -34,8 +34,9 @@ class Denoiser(nn.Module):
     """E[x(0) | x(t)] of sound (batch, 1, length), of any length; t is a number or (batch,).
 
     The spectrum of overlapping windows, times a gain between 0 and 1 for each of its frequencies and frames, and back.
-    The gain begins as the Wiener filter of a sound that is as strong as it looks, S/(S + σ²); a network whose
-    channels are the frequencies corrects its logarithm.
+    The gain begins as the Wiener filter of a frequency that is as strong as it has been for some frames, but no
+    stronger than one pure tone; a network whose channels are the frequencies, and whose convolutions run along time,
+    corrects its log-odds.
     """
 
     window: Tensor
@@ -48,21 +49,23 @@ class Denoiser(nn.Module):
         self.register_buffer("frequencies", 2 * math.pi * torch.arange(1, 17) / 8)
         self.embed = nn.Sequential(nn.Linear(32, 64), nn.SiLU())
         bins = WINDOW // 2 + 1
-        self.into, self.out = nn.Conv1d(bins, WIDTH, 1), nn.Conv1d(WIDTH, bins, 1)
+        self.into, self.out = nn.Conv1d(2 * bins, WIDTH, 1), nn.Conv1d(WIDTH, bins, 1)
         self.blocks = nn.ModuleList(Block(WIDTH, dilation) for dilation in (1, 2, 4, 8))
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, t: Any) -> Tensor:
-        """x − what is taken for noise."""
+        """(batch, 1, length) to the same."""
         noise = torch.as_tensor(self.sde.sigma(t) / self.sde.alpha(t), dtype=x.dtype)[..., None, None]
         frames = {"n_fft": WINDOW, "hop_length": HOP, "window": self.window}
         spectrum = torch.stft(x[:, 0], **frames, pad_mode="constant", return_complex=True)
         power = spectrum.abs().square() / (self.window.square().sum() * noise**2)
-        heard = torch.log1p(power)
+        lately = nn.functional.avg_pool1d(power, LATELY, 1, LATELY // 2, count_include_pad=False)
+        loudest = (self.sigma_data / noise) ** 2 * self.window.sum() ** 2 / (2 * self.window.square().sum())
+        strength = 1 / (1 / (torch.relu(lately - 1) + 0.05) + 1 / loudest)
         phases = torch.log(noise[..., 0]) / 4 * self.frequencies
         embedding = self.embed(torch.cat([phases.sin(), phases.cos()], dim=-1))
-        y = self.into(heard / 4)
+        y = self.into(torch.cat([power, lately], dim=1).log1p() / 4)
         for block in self.blocks:
             y = block(y, embedding)
-        gain = torch.sigmoid(2 * torch.log(self.sigma_data / noise) + heard + self.out(y))
+        gain = torch.sigmoid(torch.log(strength) + self.out(y))
         return torch.istft(gain * spectrum, **frames, length=x.shape[-1])[:, None]

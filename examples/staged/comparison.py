@@ -68,7 +68,7 @@ def train(
     score, weighting = from_denoiser(denoiser, sde), edm(float(x.std()))
     data = [level.restrict(x) / level.coordinate_scale for level in levels]  # smaller arrays of the same kind
     optimizer = torch.optim.Adam(denoiser.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps + 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps + 1, pct_start=0.15)
     rng = torch.Generator().manual_seed(seed)
     first, last = sde.log_snr(sde.T), sde.log_snr(sde.t_min)
     for step in tqdm(range(steps), "train", unit="step", disable=not progress):
@@ -129,7 +129,7 @@ def compare(
     tensors, like = torch.from_numpy(x), torch.zeros(())
     score = train(denoiser(sde, float(x.std())), tensors, sde, first.subspaces, train_steps, seed, progress)
 
-    times = sde.grid(25)[-2:0:-1].tolist()
+    times = sde.grid(20)[-2:0:-1].tolist()
     measured = orthogonal_fisher_divergence(score, tensors[:BATCH], sde, chain, times, seed)
     chosen = plan(chain, measured, threshold)
 
