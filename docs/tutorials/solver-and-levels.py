@@ -171,7 +171,7 @@ for threshold in floors:
 #
 # The first level saves most. A further one saves less, adds an injection whose error
 # counts too, and costs a network, or nothing where [one network serves
-# all](half-the-cost.py).
+# all](../half-the-cost/).
 
 # %%
 print(f"no level: cost {cost(full, scores(full), DPMSolver(2), 28):.1f}")

@@ -7,7 +7,7 @@
 # it in one call.
 
 # %%
-import matplotlib.pyplot  # noqa: F401 - shows figures
+# %matplotlib inline
 import numpy as np
 
 from subspace_sde import (
@@ -109,7 +109,7 @@ plan_bar(plans[1])
 # %% [markdown]
 # The threshold is what accuracy costs: ten times smaller, and the switches come a
 # little later. What an accuracy of the *samples* asks for is the subject of [another
-# tutorial](solver-and-levels.py).
+# tutorial](../solver-and-levels/).
 
 # %%
 thresholds = np.geomspace(1e-4, 1e-1, 13)
