@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,7 +40,7 @@ def main(
     from .sounds import RATE, sounds
 
     candidates = [LowPass((1, RATE), n, axes=(-1,)) for n in range(640, RATE, 160)]
-    settings = {
+    settings: Any = {
         "data": data, "num": num, "train_steps": train_steps, "steps": steps, "threshold": threshold,
         "levels": levels, "seed": seed,
     }  # fmt: skip

@@ -56,7 +56,7 @@ class Denoiser(nn.Module):
     def forward(self, x: Tensor, t: Any) -> Tensor:
         """(batch, 1, length) to the same."""
         noise = torch.as_tensor(self.sde.sigma(t) / self.sde.alpha(t), dtype=x.dtype)[..., None, None]
-        frames = {"n_fft": WINDOW, "hop_length": HOP, "window": self.window}
+        frames: Any = {"n_fft": WINDOW, "hop_length": HOP, "window": self.window}
         spectrum = torch.stft(x[:, 0], **frames, pad_mode="constant", return_complex=True)
         power = spectrum.abs().square() / (self.window.square().sum() * noise**2)
         lately = nn.functional.avg_pool1d(power, LATELY, 1, LATELY // 2, count_include_pad=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,7 +40,7 @@ def main(
     from .quality import judge
 
     candidates = [LowPass((1, FRAMES, SIZE, SIZE), n, axes=(-3,)) for n in range(1, FRAMES)]
-    settings = {
+    settings: Any = {
         "data": data, "num": num, "train_steps": train_steps, "steps": steps, "threshold": threshold,
         "levels": levels, "seed": seed,
     }  # fmt: skip

@@ -42,7 +42,7 @@ class UNet(nn.Module):
         super().__init__()
         self.register_buffer("frequencies", 2 * math.pi * torch.arange(1, 17) / 8)
         self.embed = nn.Sequential(nn.Linear(32, 64), nn.SiLU())
-        halve = {"kernel_size": (1, 4, 4), "stride": (1, 2, 2), "padding": (0, 1, 1)}
+        halve: Any = {"kernel_size": (1, 4, 4), "stride": (1, 2, 2), "padding": (0, 1, 1)}
         self.into, self.down = nn.Conv3d(1, NARROW, **halve), nn.Conv3d(NARROW, WIDE, **halve)
         self.up, self.out = nn.ConvTranspose3d(WIDE, NARROW, **halve), nn.ConvTranspose3d(NARROW, 1, **halve)
         self.descent, self.ascent = Block(NARROW), Block(NARROW)
