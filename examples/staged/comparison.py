@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
@@ -45,7 +46,7 @@ class Comparison:
     ----------
     first, plan: from the data's power spectrum, and at the times of the network's D_F.
     predicted, measured: the curves of both, for the levels of the first plan.
-    seconds: of every round and way of sampling, for one sample.
+    seconds: of the processor, for one sample, in every round; on a shared machine they say more than those of a clock.
     ratio: of the plan's seconds to the full model's, over all rounds.
     quality: the judge's figures by way; "fresh data" in place of samples is the best that can be hoped for.
     samples: (num, *shape) by way, and "held out", what they are judged by.
@@ -138,12 +139,13 @@ def compare(
     parts: dict[str, list[Matrix]] = {way: [] for way in processes}
     seconds: dict[str, list[float]] = {way: [] for way in processes}
     for number in tqdm(np.array_split(np.arange(num), ROUNDS), "sample", unit="round", disable=not progress):
-        for way, process in processes.items():  # in turn: what else the machine does slows both
+        for way, process in processes.items():  # in turn: what else the machine does slows both a little
             scores = shared(score, sde, process.subspaces)
             seeds = (number + 1000 * seed).tolist()
+            started = time.process_time()
             drawn = sample(process, scores, len(number), DPMSolver(), steps, seeds, like, denoise=True)
+            seconds[way].append((time.process_time() - started) / len(number))
             parts[way].append(drawn.x.numpy())
-            seconds[way].append(sum(drawn.seconds) / len(number))
     samples = {"held out": held_out} | {way: np.concatenate(part) for way, part in parts.items()}
     samples |= {GAUSSIAN: law.sample(num, rng=seed), FRESH: fresh}
     return Comparison(
@@ -165,7 +167,7 @@ def table(found: Comparison) -> str:
         chain = " -> ".join(f"{u.shape} from t = {t:.3f}" for u, t in zip(list(best.subspaces)[1:], best.times))
         lines.append(f"by the {name}: {chain}; {best.cost:.0%} of the full model's numbers")
     names = list(found.quality[FULL])
-    lines += ["", f"{'':14}{'ms a sample':>12}" + "".join(f"{name:>12}" for name in names)]
+    lines += ["", f"{'':14}{'CPU ms each':>12}" + "".join(f"{name:>12}" for name in names)]
     for way, figures in found.quality.items():
         ms = f"{1000 * np.mean(found.seconds[way]):.0f}" if way in found.seconds else "-"
         lines.append(f"{way:14}{ms:>12}" + "".join(f"{figures[name]:12.3f}" for name in names))
