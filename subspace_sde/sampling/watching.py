@@ -202,7 +202,11 @@ def _parts(code: CodeType, value: Any, itself: bool = True) -> Iterable[Any]:
         found = [value[key] for key in code.co_consts if isinstance(key, str) and key in value]
     elif _mode(value) is None:
         own = getattr(value, "__dict__", {})  # a function there is no method
+        bases = (*type(value).__mro__, *(value.__mro__ if inspect.isclass(value) else ()))
+        places = [own, *(vars(base) for base in bases)]
         for name in code.co_names:
+            if not any(name in place for place in places):  # which getattr_static takes long to find
+                continue
             attribute = inspect.getattr_static(value, name, None)
             if isinstance(attribute, property):
                 found += _named(attribute.fget, value)
