@@ -3,11 +3,13 @@
 With the covariance W of x(0) given x_k(t), every S of `subspace_sde.posterior.view` is σ_y² I + A W Aᵀ. On a level
 b ≤ k, and with what does not depend on k and r²,
 
-    T = σ_y² I + A [Σ_{j<b} v_j (P_{j−1} − P_j) + v_b P_{b−1}] Aᵀ,    G = (A U_b)ᵀ T⁻¹ A U_b,
+    T = σ_y² I + A [Σ_{j<b} v_j (P_{j−1} − P_j) + v_b P_{b−1}] Aᵀ,
+    G = (A U_b)ᵀ T⁻¹ A U_b,
 
 S = T + A U_b D U_bᵀ Aᵀ, where in the coordinates of b D = Σ_{b<j≤k} v_j (P_{j−1} − P_j) + r² P_k − v_b I. So (Woodbury)
 
-    (A U_k)ᵀ S⁻¹ A U_k = U_{k|b}ᵀ (I + G D)⁻¹ G U_{k|b},    (A U_k)ᵀ S⁻¹ y = U_{k|b}ᵀ (I + G D)⁻¹ (A U_b)ᵀ T⁻¹ y.
+    (A U_k)ᵀ S⁻¹ A U_k = U_{k|b}ᵀ (I + G D)⁻¹ G U_{k|b},
+    (A U_k)ᵀ S⁻¹ y = U_{k|b}ᵀ (I + G D)⁻¹ (A U_b)ᵀ T⁻¹ y.
 
 For b = 1, T is σ_y² I + v_1 AAᵀ: no subspace is in it, and where AAᵀ is a multiple of I nothing has to be solved.
 """

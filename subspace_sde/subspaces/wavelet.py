@@ -156,7 +156,8 @@ class _Band(AxisMap):
         With w the first column that does not, Z_f = Σ_i w_i e^{iπf(2i+1)/2n}, and q = 0 … Q − 1 for it and those behind
         it, each a stride s further, the f-th cosine gives Re[e^{iπfsq/n} Z_f], and the sum of their squares is
 
-            ½ Q |Z_f|² + ½ Re[Z_f² Σ_q e^{2iθq}],   Σ_q e^{2iθq} = e^{iθ(Q−1)} sin(Qθ)/sin θ,   θ = π f s/n
+            ½ Q |Z_f|² + ½ Re[Z_f² Σ_q e^{2iθq}],
+            Σ_q e^{2iθq} = e^{iθ(Q−1)} sin(Qθ)/sin θ,   θ = π f s/n
         """
         n, s, xp = self.n, self._stride, numpy_namespace()
         low, high = -(self._first // s), (n - 1 - self._last) // s
