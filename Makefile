@@ -1,10 +1,10 @@
 # Everything starts from a bare clone: Python 3.11 or newer and make are enough.
 #
-#   make demo     photographs to samples, with the trained weights that ship here: runs/demo/report.html
-#   make test     all that CI runs
+#   make demo      photographs to samples, with the trained weights that ship here: runs/demo/report.html
+#   make test      all that CI runs
 #   make examples  sound and video, and the tutorials of the documentation
-#   make weights  train the demo's network again (hours on a CPU, minutes on a GPU)
-#   make bench    the benchmarks behind the performance claims
+#   make weights   train the demo's network again (hours on a CPU, minutes on a GPU)
+#   make bench     the benchmarks behind the performance claims
 #   make mutants MODULE=subspace_sde/process.py    faults planted in a module or a room, and whether its tests see them
 
 PYTHON ?= python3
