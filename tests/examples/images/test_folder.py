@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -242,15 +241,20 @@ def test_a_state_that_holds_the_name_of_its_images(data, tmp_path):
 def test_what_a_stopped_command_keeps(data, tmp_path):
     """Ctrl-C in the middle of training: one line, what is kept, the exit code 130; the same command goes on."""
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "examples.images", "train", "--data", data, "--out", out, "--level", "full"]
-    command += [*TINY[2:], "--device", "cpu", "--minutes", 5]
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(1)
-    seen = ""
-    while "step" not in seen and process.poll() is None:
-        seen += os.read(process.stderr.fileno(), 4096).decode(errors="replace")
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)
+    # what a shell starts in the background is deaf to Ctrl-C, and so is all that it starts
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heeds}; from examples.images.__main__ import main; main()"]
+    command += ["train", "--data", data, "--out", out, "--level", "full"]
+    command = [str(c) for c in [*command, *TINY[2:], "--device", "cpu", "--minutes", 5]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        seen = ""
+        while "step" not in seen and process.poll() is None:
+            seen += os.read(process.stderr.fileno(), 4096).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        try:
+            output, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130 and "Traceback" not in errors + output, errors[-2000:]
     steps = json.loads((out / "state" / "full" / "progress.json").read_text())["step"]
     line = output.strip().splitlines()[-1]
