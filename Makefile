@@ -39,7 +39,7 @@ types: $(VENV)/dev
 unit: export LIBRARIES = numpy torch jax array_api_strict dask
 unit: $(VENV)/dev
 	$(BIN)/python -m pytest $(SIDE) --durations=10
-	$(BIN)/python -m pytest $(SIDE) --doctest-modules subspace_sde
+	$(BIN)/python -m pytest $(SIDE) --doctest-modules subspace_sde examples docs/docstrings.py
 	$(BIN)/python -m pytest $(SIDE) --markdown-docs README.md docs
 
 # With the tutorials run anew: what is cached knows of their text alone.
@@ -51,8 +51,8 @@ docs: $(VENV)/dev
 # Sound and video from end to end, with less training and fewer samples than their pages show.
 examples: export OMP_NUM_THREADS = 1
 examples: $(VENV)/dev docs
-	$(BIN)/python -m examples.sound --train-steps 30 --data 64 --num 6 --steps 12 --out build/sound
-	$(BIN)/python -m examples.video --train-steps 40 --data 500 --num 12 --steps 12 --out build/video
+	$(BIN)/python -m examples.sound --train-steps 30 --data 64 --num 6 --steps 12 --threshold 0.1 --out build/sound
+	$(BIN)/python -m examples.video --train-steps 40 --data 500 --num 12 --steps 12 --threshold 0.1 --out build/video
 
 # The wheel is built here and imported in an environment that has nothing else.
 wheel: $(VENV)/dev

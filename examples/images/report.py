@@ -147,7 +147,7 @@ def _application(out: Path, command: str, images: Images) -> Any:
 
 
 def plot_samples(sets: dict[str, Any], real: Any, plans: dict[str, Any], path: Path) -> None:
-    """Held-out images, and the samples of every plan from the same seeds, side by side."""
+    """Held-out images, and the samples of every plan from the same x(T), side by side."""
     figure, panels = plt.subplots(1, len(sets) + 1, figsize=(3 * (len(sets) + 1), 4.3), layout="constrained")
     for axes, (name, x) in zip(panels, {"held-out images": real, **sets}.items()):
         rows = [np.concatenate(list(x[i : i + 4]), axis=-1) for i in range(0, min(len(x) // 4 * 4, 20), 4)]

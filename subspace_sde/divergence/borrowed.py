@@ -164,7 +164,7 @@ def level_error(
         return xp.stack(found)
 
     sums, count = np.zeros((len(times), len(subspaces), 5)), 0
-    samples = getattr(data, "shape", (math.nan,))[0]  # NaN in Dask, too, where it is not known
+    samples = (getattr(data, "shape", None) or (math.nan,))[0]  # NaN in Dask, too, where it is not known
     total = None if math.isnan(samples) else int(samples) * len(times)
     with Bar(progress, "level error", "evaluation", total) as bar:
         for x0 in batches(data):

@@ -23,7 +23,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from ..arrays import at_least_single, device
+from ..arrays import device
 from ..backend import backend_of
 from ..measurements import LinearMeasurement
 from ..process import SubspaceSDE
@@ -43,6 +43,10 @@ class Information:
     level: b >= 1.
     floor, weights: σ_y² and v_1 … v_K, or what stands for them.
     like: an array whose library and device are used, in float32 or wider.
+
+    What it gives is in float64, on the host where the device has none (`back`).
+
+    Raises ValueError for σ_y and v_b of 0, where nothing is left of T.
     """
 
     def __init__(
@@ -57,13 +61,19 @@ class Information:
     ) -> None:
         self._measurement, self._iterations, self._process = measurement, iterations, process
         self.level, self._floor, self._weights = level, floor, tuple(weights)
+        if not floor and not weights[level - 1]:
+            raise ValueError(
+                "y has no noise and the complement no variance, so that what y says is not bounded: give the "
+                "observation noise, or a variance above 0"
+            )
+        like = _wide(like)
         xp, shape = array_api_compat.array_namespace(like), process.shape(level)
         n, parts = math.prod(shape), []
         for start in range(0, n, _COLUMNS):
             unit = np.eye(min(_COLUMNS, n - start), n, start).reshape(-1, *shape)
             column = process.subspaces[level]._embed(backend_of(like).from_numpy(unit, like), xp)
             parts.append(self._seen(self._solved(measurement._apply(column, xp), xp), xp))
-        matrix = _wide(xp.concat(parts), xp)
+        matrix = xp.concat(parts)
         values, self._vectors = xp.linalg.eigh((matrix + xp.matrix_transpose(matrix)) / 2)
         most = 1 / weights[level - 1] if weights[level - 1] else math.inf  # as T ≥ v_b A P_b Aᵀ; beyond is rounding
         self.values = xp.clip(values, 0.0, most)
@@ -82,8 +92,9 @@ class Information:
 
     def of(self, y: Any, k: int, variance: float) -> Any:
         """(A U_k)ᵀ S(r²)⁻¹ y, (num, n_k), of y (num, *measurement.shape)."""
+        y = _wide(y)
         xp = array_api_compat.array_namespace(y)
-        h = _wide(self._seen(self._solved(y, xp), xp), xp)
+        h = self._seen(self._solved(y, xp), xp)
         if k == self.level:
             along = xp.matmul(h, self._vectors) / (1 + (variance - self._weights[k - 1]) * self.values)
             return xp.matmul(along, xp.matrix_transpose(self._vectors))
@@ -177,7 +188,13 @@ def weigh(process: SubspaceSDE, b: int, k: int, x: Any, weights: Sequence[float]
     return x
 
 
-def _wide(x: Any, xp: Any) -> Any:
-    """In float64 where there is one: a G near its bound leaves little of 1 + (r² − v) G."""
-    x = at_least_single(x)
-    return xp.astype(x, xp.float64, copy=False) if has_float64(x) else x
+def _wide(x: Any) -> Any:
+    """In float64, on the host where there is none: a G near its bound leaves little of 1 + (r² − v) G."""
+    xp = array_api_compat.array_namespace(x)
+    return xp.astype(x, xp.float64, copy=False) if has_float64(x) else backend_of(x).to_numpy(x).astype(np.float64)
+
+
+def back(x: Any, like: Any) -> Any:
+    """What `Information` gives, in the library and dtype of `like`."""
+    backend, xp = backend_of(like), array_api_compat.array_namespace(like)
+    return xp.astype(x, like.dtype, copy=False) if backend_of(x) is backend else backend.from_numpy(x, like)

@@ -26,7 +26,7 @@ from ..arrays import at_least_single
 from ..backend import Noise, backend_of
 from ..border import checked
 from ..process import SubspaceSDE
-from .information import Information, solved, weigh
+from .information import Information, back, solved, weigh
 from .observation import Observation
 
 
@@ -119,7 +119,7 @@ class View:
         count = int(np.sum(seen > 1 - float(xp.finfo(y.dtype).eps) ** 0.6))
         if not count:
             return None
-        basis = xp.astype(vectors[..., -count:], y.dtype, copy=False)  # the eigenvalues ascend
+        basis = back(vectors[..., -count:], y)  # the eigenvalues ascend
 
         def project(z: Any) -> Any:
             flat = xp.reshape(at_least_single(z), (z.shape[0], -1))
@@ -172,13 +172,10 @@ class Reduction:
 
     def __init__(self, view: View, least: float) -> None:
         y, self._least = view.y, least
-        xp, known = (
-            array_api_compat.array_namespace(y),
-            view.information(view.observation.noise**2, view.process.complement_variances),
-        )
+        known = view.information(view.observation.noise**2, view.process.complement_variances)
         values, vectors = known.on(view.level, least)
-        along = xp.matmul(known.of(y, view.level, least), vectors)
-        self._values, self._vectors, self._b = (xp.astype(a, y.dtype, copy=False) for a in (values, vectors, along))
+        along = array_api_compat.array_namespace(vectors).matmul(known.of(y, view.level, least), vectors)
+        self._values, self._vectors, self._b = (back(a, y) for a in (values, vectors, along))
 
     def pull(self, clean: Any, variance: float, rows: slice) -> Any:
         """See `View.pull`."""

@@ -18,7 +18,7 @@ from ..backend import Constant
 Matrix: TypeAlias = np.ndarray[Any, Any]
 
 SHORT = 512
-"""Up to this length of an axis its matrix is built: `python -m benchmarks.transforms`."""
+"""Up to this length of an axis its matrix is built, cosines apart: `python -m benchmarks.transforms`."""
 
 _MOST_TRIED = 2**15  # coordinates along an axis that are tried one by one
 _AT_ONCE = 2**22  # numbers of them

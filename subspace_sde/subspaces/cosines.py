@@ -6,14 +6,18 @@ An N-point DCT is an N-point FFT of the entries in another order, even ones forw
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
+from ..arrays import numpy_namespace
 from ..backend import Constant
-from .axis_maps import SHORT, AxisMap, Dense, Matrix, moved
+from .axis_maps import AxisMap, Dense, Matrix, moved
 
+# up to these lengths a matrix is the faster way, on numpy and elsewhere: `python -m benchmarks.transforms`
+_ON_NUMPY, _ELSEWHERE = 256, 2048
 _LONGEST = 2**28  # numbers along an axis: the tables alone take 4 GB
 
 
@@ -73,17 +77,41 @@ class Cosines:
         return moved(xp.astype(x, dtype, copy=False), -1, axis, xp)
 
 
-class CosineBasis(AxisMap):
-    """All cosines of the axis as a rotation: `restrict` gives the DCT-II coefficients; for axes beyond `SHORT`."""
+class Transform(AxisMap):
+    """What a transform does; on arrays of other libraries than numpy a matrix does it while the axis is short."""
 
-    def __init__(self, n: int) -> None:
-        super().__init__(n, n)
-        self._cosines = Cosines(n, n)
+    def __init__(self, n: int, m: int) -> None:
+        super().__init__(n, m)
+        self._dense = Dense(self._back(np.eye(m), -1, numpy_namespace()).T) if n <= _ELSEWHERE else None
 
     def restrict(self, x: Any, axis: int, xp: Any) -> Any:
-        return self._cosines.coefficients(x, axis, xp)
+        way = None if array_api_compat.is_numpy_namespace(xp) else self._dense
+        return self._forth(x, axis, xp) if way is None else way.restrict(x, axis, xp)
 
     def embed(self, z: Any, axis: int, xp: Any) -> Any:
+        way = None if array_api_compat.is_numpy_namespace(xp) else self._dense
+        return self._back(z, axis, xp) if way is None else way.embed(z, axis, xp)
+
+    @abstractmethod
+    def _forth(self, x: Any, axis: int, xp: Any) -> Any:
+        """Uᵀx by the transform."""
+
+    @abstractmethod
+    def _back(self, z: Any, axis: int, xp: Any) -> Any:
+        """Uz by the transform."""
+
+
+class CosineBasis(Transform):
+    """All cosines of the axis as a rotation: `restrict` gives the DCT-II coefficients."""
+
+    def __init__(self, n: int) -> None:
+        self._cosines = Cosines(n, n)
+        super().__init__(n, n)
+
+    def _forth(self, x: Any, axis: int, xp: Any) -> Any:
+        return self._cosines.coefficients(x, axis, xp)
+
+    def _back(self, z: Any, axis: int, xp: Any) -> Any:
         return self._cosines.values(z, axis, xp)
 
     def products(self, p: int) -> Matrix:
@@ -98,17 +126,17 @@ class CosineBasis(AxisMap):
         return found / p
 
 
-class LowestCosines(AxisMap):
-    """The lowest m frequencies of the axis, on a grid of m values; for axes beyond `SHORT`."""
+class LowestCosines(Transform):
+    """The lowest m frequencies of the axis, on a grid of m values."""
 
     def __init__(self, n: int, m: int) -> None:
-        super().__init__(n, m)
         self._long, self._short = Cosines(n, m), Cosines(m, m)
+        super().__init__(n, m)
 
-    def restrict(self, x: Any, axis: int, xp: Any) -> Any:
+    def _forth(self, x: Any, axis: int, xp: Any) -> Any:
         return self._short.values(self._long.coefficients(x, axis, xp), axis, xp)
 
-    def embed(self, z: Any, axis: int, xp: Any) -> Any:
+    def _back(self, z: Any, axis: int, xp: Any) -> Any:
         return self._long.values(self._short.coefficients(z, axis, xp), axis, xp)
 
     def captured(self, basis: AxisMap) -> Matrix:
@@ -122,12 +150,12 @@ class LowestCosines(AxisMap):
 
 def cosine_basis(n: int) -> AxisMap:
     """The DCT-II coefficients of an axis, as a rotation."""
-    return CosineBasis(n) if n > SHORT else Dense(CosineBasis(n).matrix())
+    return CosineBasis(n) if n > _ON_NUMPY else Dense(CosineBasis(n).matrix())
 
 
 def lowest_cosines(n: int, m: int) -> AxisMap:
     """DCT-II of length n, its first m frequencies, inverse DCT of length m."""
-    return LowestCosines(n, m) if n > SHORT else Dense(LowestCosines(n, m).matrix())
+    return LowestCosines(n, m) if n > _ON_NUMPY else Dense(LowestCosines(n, m).matrix())
 
 
 def _complete(x: Any, xp: Any) -> tuple[Any, Any]:

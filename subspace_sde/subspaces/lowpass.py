@@ -19,7 +19,7 @@ class LowPass(AxisByAxis):
     """The lowest `size` DCT-II frequencies of each axis, brought to a `size`-long grid by the inverse DCT.
 
     Per axis the coordinates are ``z = D_mᵀ [I 0] D_N x`` with orthonormal DCT-II matrices D, so that they are a
-    smaller image, of *any* size (not only halves). Axes of more than 512 numbers go through fast transforms.
+    smaller image, of *any* size (not only halves). Long axes go through fast transforms.
 
     Parameters
     ----------

@@ -2,6 +2,8 @@
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -54,6 +56,36 @@ def test_one_matrix_serves_all_levels_and_variances(kind, floor, like, array, ho
                 found = host(known.of(array(y.T.reshape(3, *measurement.shape)), k, variance))
                 scale = np.max(np.abs(expected))
                 np.testing.assert_allclose(found, expected, rtol=0, atol=3000 * wide * scale)
+
+
+def test_without_float64_the_algebra_is_on_the_host():
+    """A level of 2 with little variance beside that of 4: 1 + (r² − v) G leaves nothing of float32."""
+    levels = NestedSubspaces([LowPass((2, 8), 4, axes=-1), LowPass((2, 4), 2, axes=-1)])
+    process, a = SubspaceSDE(VE(), levels, [0.3, 0.5], [1e-6, 0.1]), Mixing((2, 8), [[1.0, 1.0]], axis=-2)
+    y, clean = np.random.default_rng(0).standard_normal((2, 1, 1, 8))
+    clean = np.concatenate([clean, 2 * clean], axis=-2)[..., :2]
+
+    def pulled(as_array):
+        view = View(process, Observation(a, as_array(y), 1e-3), 2, largest=100)
+        return np.asarray(view.reduced(0.2).pull(as_array(clean), 0.6, slice(0, 1)), dtype=np.float64)
+
+    expected = pulled(np.asarray)
+    with jax.enable_x64(False):
+        found = pulled(lambda x: jnp.asarray(x, dtype="float32"))
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.max(np.abs(expected)))
+
+
+def test_nothing_is_known_where_y_and_the_complement_are_exact():
+    with pytest.raises(ValueError, match="y has no noise and the complement no variance"):
+        Information(
+            KINDS["grey"],
+            100,
+            SubspaceSDE(VE(), LEVELS, [0.3, 0.4, 0.5], [0.0, 0.1, 0.1]),
+            1,
+            0.0,
+            [0.0, 0.1, 0.1],
+            np.zeros(()),
+        )
 
 
 class Counting(Mask):

@@ -32,7 +32,7 @@ def evaluate(
 
     Fréchet and kernel distance, precision, recall and sliced Wasserstein distance on the features of a network, three
     measures on pixels, and how near each sample is to the full model's from the same noise. Writes OUT/evaluation.json,
-    .md and .png. A Fréchet distance needs more samples than the network has features (sample --num 2000); the others
+    .md and .png. A Fréchet distance needs more samples than the network has features (sample --num 2100); the others
     do with some hundred.
     """
     from ..devices import pick_device

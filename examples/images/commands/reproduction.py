@@ -29,7 +29,7 @@ def reproduce(
     layers: Layers = 1,
     learning_rate: Rate = 1e-3,
     precision: Precision = "no",
-    num: Num = 2000,
+    num: Num = 2100,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -55,6 +55,8 @@ def reproduce(
     held.keep()
     trained = networks(held.images, out, recipe, held.about.data, place, weights)
     study = Study(held.images, trained, feature_network("auto", place), out, num, seed, place)
+    if why := study.reference.no_frechet(num):
+        console.print(why)
     try:
         study.run(CELLS, budget, console.print)
     finally:

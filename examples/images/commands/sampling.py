@@ -30,7 +30,7 @@ def sample(
     device: Device = "auto",
     plan: Plan = None,
 ) -> None:
-    """Draw samples of the full model and of every plan, from the same seeds, with the times that `divergence` found.
+    """Draw samples of the full model and of every plan, from the same x(T), with the times that `divergence` found.
 
     With --plan those of one alone, 50,000 say, as Parquet files; a second call goes on where the first was stopped. On
     several GPUs, each of which draws its part: accelerate launch -m examples.images sample --plan PLAN ...

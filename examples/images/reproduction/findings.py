@@ -48,7 +48,7 @@ def pareto(found: Sequence[Point]) -> list[Point]:
 
 
 def reaches(point: Point, level: Point) -> bool:
-    """Whether a cell is as good as another, but for a standard error of their difference."""
+    """Whether a cell is as good as another, but for a standard error of their difference, were they independent."""
     return point.value <= level.value + math.hypot(point.error, level.error)
 
 

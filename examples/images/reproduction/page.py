@@ -76,8 +76,8 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
         "![Quality against cost](quality.png)",
         "## What each means saves",
         "Where the full model with the paper's solver, its predictor-corrector, reaches a quality: its cost, and the "
-        "cheapest cells that reach it too, within a standard error of the difference; in brackets how many times "
-        "cheaper they are than the cheapest of that kind.",
+        "cheapest cells that reach it too, within a standard error of the difference, as if cells were independent; "
+        "in brackets how many times cheaper they are than the cheapest of that kind.",
         table(*saved_rows(savings)) if savings else f"No cell of the full model with {PAPER} is done yet.",
         "## Full models and plans (the paper's Table 2)",
         _full_and_best(full_and_best, figure),

@@ -31,7 +31,9 @@ def plot_front(results: Sequence[dict[str, Any]], found: Sequence[Point], figure
                 value, error = row["figures"][figure]
                 style = {"color": _colour(row["plan"]), "marker": MARKS[row["solver"]], "ms": 5, "lw": 0.8}
                 axes.errorbar(row["cost"], value, yerr=error, **style)
-        axes.set(xscale="log", yscale="log", title=f"{kind} networks")
+        # a kernel distance may be negative
+        scale = "log" if all(point.value > 0 for point in found) else "linear"
+        axes.set(xscale="log", yscale=scale, title=f"{kind} networks")
         finish(axes, "cost: pixels over the paper's 2000 evaluations", f"{figure} (less is better)")
     for label, style in _legend(results).items():
         panels[-1].plot([], [], label=label, **style)

@@ -156,6 +156,13 @@ class Study:
             return None
         return dict(json.loads(self.file(cell).read_text(encoding="utf-8")))
 
+    def open(self, cell: Cell) -> bool:
+        """Whether a cell is not done, or was before the full model's samples were there to make pairs with."""
+        found = self.result(cell)
+        if found is None or isinstance(cell, Bits):
+            return found is None
+        return bool(found["levels"]) and "cosine" not in found["figures"] and self.result(cell.full) is not None
+
     def samples(self, cell: Cell) -> Path:
         """The folder of a cell's samples."""
         return self.out / "samples" / self.key(cell)
@@ -167,7 +174,7 @@ class Study:
 
         Raises ValueError where it is enough for none of those that are left, with the cheapest.
         """
-        todo = [cell for cell in cells if not self.left_out(cell) and self.result(cell) is None]
+        todo = [cell for cell in cells if not self.left_out(cell) and self.open(cell)]
         prices = {cell: self.price(cell) for cell in todo}
         if todo and (least := min(prices.values())) > 60 * minutes:
             cheapest = next(cell for cell in todo if prices[cell] == least)
@@ -178,7 +185,7 @@ class Study:
         started = time.monotonic()
         for cell in todo:
             left = 60 * minutes - (time.monotonic() - started)
-            if self.result(cell) is None and prices[cell] + self.judging <= left:
+            if self.open(cell) and prices[cell] + self.judging <= left:
                 tell(f"{cell.name}: about {(prices[cell] + self.judging) / 60:.1f} min")
                 found = self._bits(cell) if isinstance(cell, Bits) else self._quality(cell, left / 60)
                 if found is not None:

@@ -1,7 +1,10 @@
 """The study end to end on tiny images and networks: what it keeps, finds again, and refuses."""
 
+import itertools
 import json
 import shutil
+from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,6 +43,12 @@ def tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reproduction, "CELLS", CELLS)
         patch.setattr("examples.images.evaluation.feature_network", lambda name, device: Features(pool, "pool"))
+        ticks = itertools.count()  # as many steps on any machine
+        patch.setattr(
+            import_module("examples.images.reproduction.networks"),
+            "time",
+            SimpleNamespace(process_time=lambda: 0.01 * next(ticks)),
+        )
         patch.setattr(study, "LOOKS", 32)
         patch.setattr(study, "HELD_OUT", 2)
         yield
