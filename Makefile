@@ -39,7 +39,7 @@ types: $(VENV)/dev
 unit: export LIBRARIES = numpy torch jax array_api_strict dask
 unit: $(VENV)/dev
 	$(BIN)/python -m pytest $(SIDE) --durations=10
-	$(BIN)/python -m pytest $(SIDE) --doctest-modules subspace_sde examples docs/docstrings.py
+	$(BIN)/python -m pytest $(SIDE) --doctest-modules subspace_sde examples docs/docstrings.py --ignore examples/plugin
 	$(BIN)/python -m pytest $(SIDE) --markdown-docs README.md docs
 
 # With the tutorials run anew: what is cached knows of their text alone.
