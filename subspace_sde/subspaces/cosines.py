@@ -1,4 +1,4 @@
-"""The DCT-II along an axis, orthonormal: by scipy on numpy arrays, by the FFT of their own library on all others.
+"""The DCT-II along an axis, orthonormal: by scipy on numpy arrays, on all others by a matrix or their library's FFT.
 
 An N-point DCT is an N-point FFT of the entries in another order, even ones forwards, then odd ones backwards (Makhoul
 1980): C_k = Re e^{-iπk/2N} V_k, and back V_k = e^{iπk/2N} (C_k − i C_{N−k}).
@@ -85,12 +85,16 @@ class Transform(AxisMap):
         self._dense = Dense(self._back(np.eye(m), -1, numpy_namespace()).T) if n <= _ELSEWHERE else None
 
     def restrict(self, x: Any, axis: int, xp: Any) -> Any:
-        way = None if array_api_compat.is_numpy_namespace(xp) else self._dense
-        return self._forth(x, axis, xp) if way is None else way.restrict(x, axis, xp)
+        way = self._matrix_for(xp)
+        return way.restrict(x, axis, xp) if way else self._forth(x, axis, xp)
 
     def embed(self, z: Any, axis: int, xp: Any) -> Any:
-        way = None if array_api_compat.is_numpy_namespace(xp) else self._dense
-        return self._back(z, axis, xp) if way is None else way.embed(z, axis, xp)
+        way = self._matrix_for(xp)
+        return way.embed(z, axis, xp) if way else self._back(z, axis, xp)
+
+    def _matrix_for(self, xp: Any) -> Dense | None:
+        """The matrix, where it is the faster way."""
+        return None if array_api_compat.is_numpy_namespace(xp) else self._dense
 
     @abstractmethod
     def _forth(self, x: Any, axis: int, xp: Any) -> Any:

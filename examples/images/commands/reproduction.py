@@ -41,6 +41,7 @@ def reproduce(
     """
     from ..devices import pick_device
     from ..evaluation import feature_network
+    from ..evaluation.distances import too_few
     from ..reproduction import CELLS, Study, networks
     from ..reproduction.page import saved_rows, write_page
     from ..training import Recipe
@@ -55,7 +56,8 @@ def reproduce(
     held.keep()
     trained = networks(held.images, out, recipe, held.about.data, place, weights)
     study = Study(held.images, trained, feature_network("auto", place), out, num, seed, place)
-    if why := study.reference.no_frechet(num):
+    features = study.judge(held.images.held_out[:1]).shape[1]  # all held-out images take minutes, and come with a cell
+    if why := too_few(num, len(held.images.held_out), features):
         console.print(why)
     try:
         study.run(CELLS, budget, console.print)
