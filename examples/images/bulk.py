@@ -33,6 +33,7 @@ from .plans import build_process, usable
 from .sampling import SolverName, randomness
 
 ABOUT, VERSION = "shards.json", 1
+SETTINGS = ("process", "networks", "solver", "steps", "seed", "batch", "device")
 WAIT = 0.2  # seconds between two looks at what the other processes have drawn
 
 
@@ -164,6 +165,12 @@ def read_shards(folder: Path) -> np.ndarray[Any, Any]:
     return np.stack(images).transpose(0, 3, 1, 2)
 
 
+def settings_of(folder: Path) -> dict[str, Any]:
+    """What the samples in a folder of shards were drawn by."""
+    with reading_content(folder / ABOUT, "shards", VERSION) as found:
+        return {key: found[key] for key in SETTINGS}
+
+
 def described(folder: Path) -> Drawn:
     """What the shards in a folder say of themselves."""
     costs = [(json.loads(m.metadata[b"subspace_sde"]), m.num_rows) for m in map(pq.read_metadata, _files(folder))]
@@ -178,9 +185,8 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
         if _files(folder):
             raise ValueError(f"{folder} holds Parquet files of something else: move it away")
         write_content(about, "shards", VERSION, settings)
-    with reading_content(about, "shards", VERSION) as found:
-        differ = [key for key in asked if found[key] != asked[key]]
-    if differ:
+    found = settings_of(folder)
+    if differ := [key for key in asked if found[key] != asked[key]]:
         raise ValueError(f"{folder} holds samples with another {', another '.join(differ)}: move it away to draw these")
 
 

@@ -71,7 +71,7 @@ class Features:
 
     def _part(self, pixels: np.ndarray[Any, Any], first: int, cache: Path | None, bar: Any) -> np.ndarray[Any, Any]:
         """The features of images of which the first is number `first`; found again in the cache."""
-        batch = 64 if self.device.type == "cpu" else 512
+        batch = 8 if self.device.type == "cpu" else 512  # on a CPU what fits its cache: twice as fast as 64
 
         def compute() -> dict[str, Any]:
             parts = []

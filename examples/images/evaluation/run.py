@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Mapping
 from math import floor, log10
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,21 +16,33 @@ from subspace_sde.images import Images
 from subspace_sde.plotting import save
 from subspace_sde.plotting.figures import new_figure
 
+from ..bulk import described, read_shards, settings_of
 from ..results import digest, fingerprint, found_again, read_json, write_json
 from ..sampling import load_samples
 from ..tables import console, show_table
 from .measuring import Reference, measure
 from .networks import Features
 
-FILE = "evaluation.json"
+FILE, IN_BULK = "evaluation.json", "evaluation-bulk.json"
 BETTER = {"precision": "higher", "recall": "higher", "cosine": "higher", "PSNR": "higher"}
 
 
-def evaluate_run(images: Images, out: Path, network: Features, seed: int = 0, resamplings: int = 20) -> dict[str, Any]:
+class Sets(NamedTuple):
+    """What was drawn: a word for all of it, and of each plan its samples and how many they are."""
+
+    key: str
+    nums: Mapping[str, int]
+    load: Callable[[str], np.ndarray[Any, Any]]
+
+
+def evaluate_run(
+    images: Images, out: Path, network: Features, seed: int = 0, resamplings: int = 20, bulk: bool = False
+) -> dict[str, Any]:
     """`measure` of every plan that `sample` drew in this folder, and of as many training images in place of samples.
 
-    All plans count with the number that each has. Features are kept under ``features``, and the whole is found again by
-    a call with the same images, samples, network and settings.
+    Those of OUT/samples.json or, in ``bulk``, those that were drawn plan by plan into OUT/shards. All plans count with
+    the number that each has. Features are kept under ``features``, and the whole is found again by a call with the same
+    images, samples, network and settings.
 
     Returns
     -------
@@ -36,36 +50,60 @@ def evaluate_run(images: Images, out: Path, network: Features, seed: int = 0, re
     note: why there is no Fréchet distance, where there is none; else empty.
     samples, held out, network, inputs: what was compared.
 
-    Raises ValueError where `sample` has not run on these images, and where `measure` does.
+    Raises ValueError where `sample` has not run on these images, where plans in bulk were drawn differently, and where
+    `measure` does.
     """
+    drawn, file = (_in_bulk(out), out / IN_BULK) if bulk else (_side_by_side(images, out), out / FILE)
+    num = min(drawn.nums.values())
+    inputs = {
+        "data": _content(images), "samples": drawn.key, "num": num, "network": network.digest, "seed": seed,
+        "resamplings": resamplings,
+    }  # fmt: skip
+    found = found_again(file, inputs)
+    if found is None:
+        reference = Reference(images.held_out, network, out / "features")
+        some = np.random.default_rng(seed).choice(len(images.train), min(num, len(images.train)), replace=False)
+        rows = {"training images": measure(images.train[some], reference, None, seed, resamplings)}
+        full = drawn.load("full")[:num] if "full" in drawn.nums else None
+        for name in drawn.nums:
+            x, pairs = (full, None) if name == "full" else (drawn.load(name)[:num], full)
+            rows[name] = measure(x, reference, pairs, seed, resamplings)
+        found = {
+            "inputs": inputs, "network": network.name, "samples": num, "held out": len(images.held_out), "rows": rows,
+            "note": reference.no_frechet(num),
+        }  # fmt: skip
+        write_json(file, found)
+        found = json.loads(json.dumps(found))
+    with whole(file.with_suffix(".md")) as fresh:
+        fresh.write_text(markdown(found), encoding="utf-8")
+    plot(found, file.with_suffix(".png"))
+    return dict(found)
+
+
+def _side_by_side(images: Images, out: Path) -> Sets:
+    """The samples of OUT/samples.json."""
     drawn = read_json(out / "samples.json", "sample")
     if drawn.get("data") != fingerprint(images):
         raise ValueError(
             f"{out / 'samples.json'} is not of these images: run `sample` on them with the same --out first"
         )
-    num = min(plan["num"] for plan in drawn["plans"].values())
-    inputs = {
-        "data": _content(images), "samples": drawn["key"], "num": num, "network": network.digest, "seed": seed,
-        "resamplings": resamplings,
-    }  # fmt: skip
-    found = found_again(out / FILE, inputs)
-    if found is None:
-        reference = Reference(images.held_out, network, out / "features")
-        some = np.random.default_rng(seed).choice(len(images.train), min(num, len(images.train)), replace=False)
-        sets = {p: load_samples(out, drawn, p)[:num] for p in drawn["plans"]}
-        rows = {"training images": measure(images.train[some], reference, None, seed, resamplings)}
-        for name, x in sets.items():
-            rows[name] = measure(x, reference, None if name == "full" else sets["full"], seed, resamplings)
-        found = {
-            "inputs": inputs, "network": network.name, "samples": num, "held out": len(images.held_out), "rows": rows,
-            "note": reference.no_frechet(num),
-        }  # fmt: skip
-        write_json(out / FILE, found)
-        found = json.loads(json.dumps(found))
-    with whole(out / "evaluation.md") as fresh:
-        fresh.write_text(markdown(found), encoding="utf-8")
-    plot(found, out / "evaluation.png")
-    return dict(found)
+    nums = {name: plan["num"] for name, plan in drawn["plans"].items()}
+    return Sets(drawn["key"], nums, lambda name: load_samples(out, drawn, name))
+
+
+def _in_bulk(out: Path) -> Sets:
+    """The samples of all the plans in OUT/shards, the full model's first."""
+    folders = {folder.name: folder for folder in sorted((out / "shards").glob("*/"), key=lambda f: f.name != "full")}
+    nums = {name: num for name, folder in folders.items() if (num := described(folder).num)}
+    if not nums:
+        raise ValueError(f"{out / 'shards'} holds no samples: draw some by `sample --plan PLAN` with the same --out")
+    about = {name: settings_of(folders[name]) for name in nums}
+    for what in ("solver", "steps", "seed", "device"):
+        if len({settings[what] for settings in about.values()}) > 1:
+            each = ", ".join(f"{name}: {settings[what]}" for name, settings in about.items())
+            raise ValueError(f"the plans in {out / 'shards'} differ in their {what} ({each}): draw them with the same")
+    key = hashlib.sha256(json.dumps([nums, about]).encode()).hexdigest()[:16]
+    return Sets(key, nums, lambda name: read_shards(folders[name]))
 
 
 def evaluation_of(images: Images, out: Path) -> dict[str, Any] | None:
@@ -109,7 +147,7 @@ def told(figure: list[float]) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def described(found: dict[str, Any]) -> str:
+def in_words(found: dict[str, Any]) -> str:
     """What was compared, in a sentence."""
     return f"{found['samples']} samples of each, {found['held out']} held-out images, features of {found['network']}"
 
@@ -120,7 +158,7 @@ def markdown(found: dict[str, Any]) -> str:
     rows = [head, ["---", *("---:" for _ in head[1:])], *lines]
     text = "".join("| " + " | ".join(row) + " |\n" for row in rows)
     note = f"\nNo Fréchet distance: {found['note']}.\n" if found["note"] else ""
-    return f"{described(found)}; ± one standard error; ↓ lower is better, ↑ higher.\n\n{text}{note}"
+    return f"{in_words(found)}; ± one standard error; ↓ lower is better, ↑ higher.\n\n{text}{note}"
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
@@ -139,13 +177,13 @@ def plot(found: dict[str, Any], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     for axes in figure.axes[len(names) :]:
         axes.axis("off")
-    figure.suptitle(f"{described(found)}, ± two standard errors", fontsize=9)
+    figure.suptitle(f"{in_words(found)}, ± two standard errors", fontsize=9)
     save(figure, path)
 
 
 def show_evaluation(found: dict[str, Any]) -> None:
     """The table in the terminal."""
     head, *lines = table(found)
-    show_table(f"{described(found)}; ± one standard error", ["figure", *head[1:]], lines)
+    show_table(f"{in_words(found)}; ± one standard error", ["figure", *head[1:]], lines)
     if found["note"]:
         console.print(f"no Fréchet distance: {found['note']}", highlight=False)

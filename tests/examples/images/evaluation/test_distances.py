@@ -5,6 +5,8 @@ import ot
 import pytest
 import torch
 from sklearn.metrics.pairwise import polynomial_kernel
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from examples.images.evaluation import frechet_distance, kernel_distance, precision_recall
 from examples.images.evaluation.distances import Inner, frechet_of_few, kernel_from, precision_recall_from
@@ -12,6 +14,23 @@ from examples.images.evaluation.distances import Inner, frechet_of_few, kernel_f
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+class AsTheyAre(torch.nn.Module):
+    """For torchmetrics, a network that features are images of."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.num_features = features
+
+    def forward(self, x):
+        return x
+
+
+def by_torchmetrics(metric, x, y):
+    metric.update(y, real=True)
+    metric.update(x, real=False)
+    return metric.compute()
 
 
 def whitened(x):
@@ -60,6 +79,18 @@ def test_kernel_distance_is_the_unbiased_mean_over_pairs():
     assert kernel_distance(x, y) == pytest.approx(within - 2 * xy.mean(), rel=1e-12)
     found = [kernel_distance(normal(20, 5, seed=2 * s + 7), normal(30, 5, seed=2 * s + 8)) for s in range(400)]
     assert abs(np.mean(found)) < 3 * np.std(found) / 20  # of one law its mean is 0, however few
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 500, 7), (64, 64, 40)])
+def test_distances_are_those_of_torchmetrics(n, m, d):
+    mix = normal(d, d, seed=2)
+    x, y = normal(n, d), 0.3 + normal(m, d, seed=1) @ mix / d**0.5
+    found = by_torchmetrics(FrechetInceptionDistance(AsTheyAre(d)), x, y)
+    assert frechet_distance(x, y) == pytest.approx(float(found), rel=1e-6)  # it returns a float32
+    size = min(n, m)  # without subsets it takes as many of both
+    with pytest.warns(UserWarning, match="will save all extracted features"):
+        kernel = KernelInceptionDistance(AsTheyAre(d), subsets=1, subset_size=size).set_dtype(torch.float64)
+    assert kernel_distance(x[:size], y[:size]) == pytest.approx(float(by_torchmetrics(kernel, x[:size], y[:size])[0]))
 
 
 def test_precision_and_recall_of_sets_with_a_known_answer():

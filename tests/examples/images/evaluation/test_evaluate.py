@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from examples.images.bulk import sample_plan
 from examples.images.evaluation import Features, networks
 from examples.images.evaluation.run import evaluate_run, evaluation_of, told
 from examples.images.sampling import SolverName, draw, load_samples, randomness
@@ -54,6 +55,12 @@ def out(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     drawn(images, out)
     return out
+
+
+def drawn_in_bulk(images, out, plan, num, seed=0):
+    models = {name: level(name) for name in ("full", "lowpass:8", "lowpass:4")}
+    place = torch.device("cpu")
+    sample_plan(images, models, PLANS, DIVERGENCE, plan, out, num, 24, SolverName.dpm_solver_2m, 10, seed, place)
 
 
 def psnr(x, y):
@@ -105,6 +112,35 @@ def test_evaluation_is_written_and_found_again(images, out, monkeypatch):
     assert evaluate_run(images, out, PIXELS, resamplings=2) != found
 
 
+def test_samples_in_bulk_are_those_drawn_side_by_side(images, out, tmp_path):
+    with pytest.raises(ValueError, match=r"shards holds no samples: draw some by `sample --plan PLAN`"):
+        evaluate_run(images, tmp_path, PIXELS, bulk=True)
+    drawn_in_bulk(images, tmp_path, "lowpass", NUM)
+    alone = evaluate_run(images, tmp_path, PIXELS, resamplings=2, bulk=True)["rows"]
+    assert list(alone) == ["training images", "lowpass"] and "PSNR" not in alone["lowpass"]
+    drawn_in_bulk(images, tmp_path, "full", NUM)
+    found = evaluate_run(images, tmp_path, PIXELS, resamplings=2, bulk=True)
+    beside = evaluate_run(images, out, PIXELS, resamplings=2)["rows"]
+    assert list(found["rows"]) == ["training images", "full", "lowpass"]
+    for name, row in found["rows"].items():
+        for figure, (value, _) in row.items():
+            assert value == pytest.approx(beside[name][figure][0], rel=1e-2), (name, figure)
+    assert json.loads((tmp_path / "evaluation-bulk.json").read_text()) == found
+    assert not (tmp_path / "evaluation.json").exists() and (tmp_path / "evaluation-bulk.png").exists()
+    drawn_in_bulk(images, tmp_path, "early", 20, seed=1)
+    with pytest.raises(ValueError, match=r"differ in their seed \(full: 0, early: 1, lowpass: 0\): draw them with the"):
+        evaluate_run(images, tmp_path, PIXELS, bulk=True)
+
+
+def test_plans_in_bulk_count_with_the_number_that_each_has(images, out, tmp_path):
+    drawn_in_bulk(images, tmp_path, "full", 40)
+    drawn_in_bulk(images, tmp_path, "lowpass", 24)
+    found = evaluate_run(images, tmp_path, PIXELS, resamplings=2, bulk=True)
+    assert found["samples"] == 24 and found["rows"]["lowpass"]["PSNR"][0] > 30
+    drawn_in_bulk(images, tmp_path, "lowpass", 40)  # more than when it was evaluated
+    assert evaluate_run(images, tmp_path, PIXELS, resamplings=2, bulk=True)["samples"] == 40
+
+
 def test_the_reference_is_that_of_these_images(images, out):
     other = Images(images.name, images.train, images.held_out[:30])
     kept = set((out / "features").iterdir())
@@ -131,5 +167,7 @@ def test_the_command(images, out, tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "EfficientNetLite0", lambda: PIXELS.module)
     output = " ".join(invoke("evaluate", "--out", out, "--network", "efficientnet-lite0", "--resamplings", 2).split())
     assert "KD-EffLite0" in output and "recall" in output and "± one standard error" in output
+    with pytest.raises(ValueError, match="shards holds no samples"):
+        invoke("evaluate", "--out", out, "--network", "efficientnet-lite0", "--bulk")
     with pytest.raises(ValueError, match="unknown feature network 'vgg'"):
         invoke("evaluate", "--out", out, "--network", "vgg")
