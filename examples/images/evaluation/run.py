@@ -93,7 +93,8 @@ def _side_by_side(images: Images, out: Path) -> Sets:
 
 def _in_bulk(out: Path) -> Sets:
     """The samples of all the plans in OUT/shards, the full model's first."""
-    folders = {folder.name: folder for folder in sorted((out / "shards").glob("*/"), key=lambda f: f.name != "full")}
+    folders = {folder.name: folder for folder in (out / "shards").glob("*/")}
+    folders = {name: folders[name] for name in sorted(folders, key=lambda name: (name != "full", name))}
     nums = {name: num for name, folder in folders.items() if (num := described(folder).num)}
     if not nums:
         raise ValueError(f"{out / 'shards'} holds no samples: draw some by `sample --plan PLAN` with the same --out")
