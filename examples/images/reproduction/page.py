@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..strips import save_strips
 from .cells import PAPER, Cell
 from .findings import Point, best, factored, likelihoods, points
 from .pictures import STRIPS, plot_front, plot_thresholds, strips_of
+from .speed import sampling, training
 from .study import HELD_OUT, LOOKS, REFERENCE, Study
 
 
@@ -55,15 +56,19 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
         "machine": machine(study.device),
     }
     trained = {
-        kind: {name: {k: v for k, v in level.recipe.items() if k != "data"} for name, level in _own(levels).items()}
+        kind: {
+            name: {k: v for k, v in level.recipe.items() if k != "data"} | training(level, study)
+            for name, level in _own(levels).items()
+        }
         for kind, levels in study.networks.items()
     }
+    speed = sampling(results, study)
     left_out = {cell.name: why for cell in cells if (why := study.left_out(cell))}
     savings, full_and_best, bits_per_dim = factored(found), best(results, figure), likelihoods(bits, results, figure)
     everything = {
-        "about": about, "networks": trained, "cells": results, "bits": bits,
-        "divergence": {kind: study.divergence(kind) for kind in kinds}, "factored": savings, "table 2": full_and_best,
-        "table 3": bits_per_dim, "left out": left_out,
+        "about": about, "networks": trained, "cells": results, "bits": bits, "sampling": speed,
+        "divergence": {kind: study.divergence(kind) for kind in kinds}, "factored": savings,
+        "table 2": full_and_best, "table 3": bits_per_dim, "left out": left_out,
     }  # fmt: skip
     write_json(out / "results.json", everything)
     done, possible = sum(study.result(cell) is not None for cell in cells), len(cells) - len(left_out)
@@ -89,7 +94,15 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
     parts += ["## Samples", "![Samples of the same numbers](samples.png)", "## Divergence (the paper's Fig. 2)"]
     parts += [f"Of {min(LOOKS, len(study.images.train))} training images, by the full network of each kind."]
     parts += [f"![D_F, {kind} networks](divergence-{kind}.png)" for kind in kinds]
-    parts += ["## Networks", _networks(trained), "## All cells", _cells(results, figure)]
+    parts += [
+        "## Networks",
+        "Images a second are of the full size. The peak is that of a large convolution on this device, in the "
+        "precision of the training; forth and back counts as three evaluations.",
+        _networks(trained),
+        "## All cells",
+        "The cost counts evaluations of the full size; seconds are those of one image.",
+        _cells(results, speed, figure),
+    ]
     if left_out:
         parts += ["Left out: " + "; ".join(f"{name} ({why})" for name, why in left_out.items()) + "."]
     with whole(out / "index.md") as fresh:
@@ -160,22 +173,28 @@ def _likelihoods(rows: Sequence[dict[str, Any]], figure: str) -> str:
 def _networks(trained: dict[str, dict[str, Any]]) -> str:
     names = ("parameters", "steps", "minutes", "loss", "device", "commit")
     return table(
-        ["networks", "level", *names],
+        ["networks", "level", *names, "images/s", "of peak"],
         [
-            [kind, name, *(str(recipe.get(n, "-")) for n in names)]
+            [kind, name, *(str(recipe.get(n, "-")) for n in names), *_speed(recipe)]
             for kind, levels in trained.items()
             for name, recipe in levels.items()
         ],
     )
 
 
-def _cells(results: Sequence[dict[str, Any]], figure: str) -> str:
+def _speed(found: Mapping[str, Any]) -> list[str]:
+    if "of peak" not in found:
+        return ["-", "-"]
+    return [f"{found['images a second']:.3g}", f"{found['of peak']:.0%}"]
+
+
+def _cells(results: Sequence[dict[str, Any]], speed: Mapping[str, Mapping[str, float]], figure: str) -> str:
     def line(r: dict[str, Any]) -> list[str]:
         calls = ", ".join(map(str, r["evaluations"]))
-        cost = [calls, f"{r['of full size']:.1f}", f"{r['cost']:.4f}", f"{r['seconds']:.3f}"]
+        cost = [calls, f"{r['of full size']:.1f}", f"{r['cost']:.4f}", f"{r['seconds']:.3f}", *_speed(speed[r["name"]])]
         return [r["name"], ", ".join(r["levels"]) or "full", *cost, told(r["figures"][figure])]
 
-    head = ["cell", "levels", "evaluations", "of full size", "cost", "seconds", figure]
+    head = ["cell", "levels", "evaluations", "of full size", "cost", "seconds", "images/s", "of peak", figure]
     return table(head, [line(r) for r in results])
 
 

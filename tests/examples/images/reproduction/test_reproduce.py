@@ -12,7 +12,9 @@ import torch
 
 from examples.images import reproduction
 from examples.images.evaluation import Features
+from examples.images.levels import Level
 from examples.images.reproduction import Bits, Cell, study
+from examples.images.reproduction.speed import operations, peaks, training
 from tests.examples.images.commands import invoke
 
 CELLS = [
@@ -86,11 +88,31 @@ def test_every_cell_is_in_the_results(finished):
         recipe["steps"] >= 1 and "data" not in recipe for k in found["networks"].values() for recipe in k.values()
     )
     assert set(found["networks"]["separate"]) > {"full", "lowpass:6"} and set(found["networks"]["shared"]) == {"full"}
+    assert all(0 < speed["of peak"] < 2 for speed in found["sampling"].values())
+    assert found["sampling"][full["name"]]["images a second"] == pytest.approx(1 / full["seconds"])
     page = (out / "results" / "index.md").read_text()
     for file in out.joinpath("results").glob("*.png"):
         assert f"]({file.name})" in page
     assert "4 of 4 cells" in page and str(out) not in page and "results:" in output
     assert {"quality.png", "samples.png", "divergence-separate.png"} <= {f.name for f in (out / "results").iterdir()}
+
+
+def test_the_share_of_the_peak_in_training(finished, tmp_path):
+    out, _ = finished
+    level, place = Level.load(out / "separate" / "full.safetensors"), torch.device("cpu")
+    found = SimpleNamespace(device=place, out=tmp_path, networks={"separate": {"full": level}})
+    assert training(level, found) == {}  # for no whole minute
+    level.recipe |= {"steps": 600, "batch": 4, "minutes": 2.0, "precision": "bf16"}
+    best = peaks(found)
+    assert set(best) == {"no", "bf16"} and peaks(found) == best
+    done = operations(level, place)
+    convolutions = [m for m in level.network.modules() if isinstance(m, torch.nn.Conv2d)]
+    first = convolutions[0]  # of the full size: 2 operations for each weight and pixel
+    assert done > 2 * first.weight.numel() * 16 * 16
+    speed = training(level, found)
+    assert speed == {"images a second": 20.0, "of peak": pytest.approx(3 * 20 * done / best["bf16"])}
+    level.recipe["device"] = "cuda:0"
+    assert training(level, found) == {}
 
 
 def test_it_goes_on_where_it_was(finished, many):
