@@ -38,9 +38,13 @@ def measure_divergence(
 
     Of a shared network also its excess error on each level (`level_error`), and from when on that meets the threshold.
     At most `count` training images are used, fewer where `minutes` would not do.
+
+    Raises ValueError without a level beside the full one.
     """
     device = torch.device("cpu") if device is None else device
     names = [n for n in levels if n != "full"]
+    if not names:
+        raise ValueError("there is no subspace to measure D_F of: name some by --level lowpass:20, say")
     inputs = {
         "data": fingerprint(images), "network": full.digest, "levels": names, "threshold": threshold, "count": count,
         "points": points, "seed": seed,
