@@ -165,6 +165,22 @@ def read_shards(folder: Path) -> np.ndarray[Any, Any]:
     return np.stack(images).transpose(0, 3, 1, 2)
 
 
+def whole_of(folder: Path) -> int:
+    """The samples in a folder of shards, of which none is missing between the others.
+
+    Raises ValueError where one is: `read_shards` would give the samples after it other numbers.
+    """
+    num = 0
+    for file in _files(folder):
+        if int(file.stem) != num:
+            raise ValueError(
+                f"{folder} lacks the samples from number {num} on, and has those from {int(file.stem)} on: call "
+                "`sample` with the same --plan and --num again, which draws them"
+            )
+        num += _count(file)
+    return num
+
+
 def settings_of(folder: Path) -> dict[str, Any]:
     """What the samples in a folder of shards were drawn by."""
     with reading_content(folder / ABOUT, "shards", VERSION) as found:

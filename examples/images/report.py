@@ -24,6 +24,7 @@ from subspace_sde.files import whole
 from subspace_sde.images import Images, save_grid, to_unit
 
 from .divergences import plot_divergence, untrained
+from .evaluation.run import evaluation_of, in_words, told
 from .levels import Level
 from .quality import BANDS, band_power, compare, floor
 from .results import fingerprint, read_json, write_json
@@ -58,11 +59,12 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
     plot_samples(sets, real, plans, out / "samples.png")
     plot_bands({"training images": to_unit(images.train[:2000]), **sets}, real, out / "spectrum.png")
     save_grid(real[:32], out / "held-out.png", zoom=3)
+    evaluation = evaluation_of(images, out)
     page = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     ).get_template("report.html.j2")
     text = page.render(
-        result=result_of(found["samples"], quality, num, found["analysis"]["data"]),
+        result=result_of(found["samples"], quality, num, found["analysis"]["data"], evaluation),
         untrained=untrained(found["divergence"]),
         made=made(),
         analysis=found["analysis"],
@@ -76,6 +78,8 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
         sde=repr(next(iter(models.values())).sde),
         bands=BANDS,
         pictures=PICTURES,
+        evaluation=evaluation,
+        evaluated=in_words(evaluation) if evaluation else "",
         likelihood=_application(out, "likelihood", images),
         restored=[r for command in RESTORED if (r := _application(out, command, images)) is not None],
         interpolation=_application(out, "interpolate", images),
@@ -86,8 +90,13 @@ def write_report(images: Images, models: dict[str, Level], out: Path, seed: int 
     return path
 
 
-def result_of(samples: dict[str, Any], quality: dict[str, Any], num: int, data: str) -> str:
-    """The result in one sentence: the plan that samples fastest, its time, and its quality beside what bounds it."""
+def result_of(
+    samples: dict[str, Any], quality: dict[str, Any], num: int, data: str, evaluation: dict[str, Any] | None = None
+) -> str:
+    """The result in one sentence: the plan that samples fastest, its time, and its quality beside what bounds it.
+
+    Where the samples were evaluated, the first of those figures too.
+    """
     plans = {name: plan for name, plan in samples["plans"].items() if plan["levels"]}
     seconds = {name: f"{plan['seconds per sample']:.2g}" for name, plan in samples["plans"].items()}
     if not plans:
@@ -97,11 +106,15 @@ def result_of(samples: dict[str, Any], quality: dict[str, Any], num: int, data: 
     times = ", ".join(f"{t:.3f}" for t in reversed(plan["times"]))
     distance = {n: f"{q['sliced wasserstein']:.3f}" for n, q in quality.items()}
     spread = quality["training images"]["sliced wasserstein spread"]
+    further = ""
+    if evaluation and name in evaluation["rows"]:
+        figure, own = next(iter(evaluation["rows"][name].items()))
+        further = f"; {figure} {told(own)}, of the full model {told(evaluation['rows']['full'][figure])}"
     return (
         f"On {data} the plan {' → '.join(levels)} (t = {times}) samples in {plan['ratio']:.2f} of the full "
         f"model's time, {seconds[name]} s an image instead of {seconds['full']}, and its samples lie {distance[name]} "
         f"from held-out images by sliced Wasserstein distance ({num} of each; those of the full model "
-        f"{distance['full']}, training images {distance['training images']} ± {spread:.3f})."
+        f"{distance['full']}, training images {distance['training images']} ± {spread:.3f}){further}."
     )
 
 

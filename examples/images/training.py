@@ -28,7 +28,7 @@ from subspace_sde.images import Images, unit_batches
 from subspace_sde.losses import denoising_score_matching, edm
 from subspace_sde.specification import specify
 
-from .devices import pick_device
+from .devices import machine, pick_device
 from .levels import SDE, SHARED, Level, check_kind, check_sizes, file_name, unet
 from .plans import levels_of
 from .progress import Bar, Progress, replace_state
@@ -192,6 +192,7 @@ def train_level(
                 "loss": round(progress.loss, 5),
                 "commit": progress.commit,
                 "device": str(accelerator.device),
+                "machine": machine(accelerator.device),
                 "parameters": sum(p.numel() for p in network.parameters()),
             }
             average.store(network.parameters())

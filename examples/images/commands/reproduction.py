@@ -41,7 +41,7 @@ def reproduce(
     """
     from ..devices import pick_device
     from ..evaluation import feature_network
-    from ..evaluation.distances import too_few
+    from ..evaluation.measuring import check_images, check_number
     from ..reproduction import CELLS, Study, networks
     from ..reproduction.page import saved_rows, write_page
     from ..training import Recipe
@@ -53,16 +53,22 @@ def reproduce(
         steps=10**9, minutes=train_minutes, batch=batch, channels=width(channels), layers=layers,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
+    judge = feature_network("auto", place)
+    check_images(held.images.held_out)
+    check_number(num)
     held.keep()
     trained = networks(held.images, out, recipe, held.about.data, place, weights)
-    study = Study(held.images, trained, feature_network("auto", place), out, num, seed, place)
-    features = study.judge(held.images.held_out[:1]).shape[1]  # all held-out images take minutes, and come with a cell
-    if why := too_few(num, len(held.images.held_out), features):
-        console.print(why)
+    study = Study(held.images, trained, judge, out, num, seed, place)
+    if study.no_frechet:
+        console.print(study.no_frechet)
+    for kind in trained:
+        study.divergence(kind)  # here, so that what is written after Ctrl-C does not begin it again
     try:
         study.run(CELLS, budget, console.print)
     finally:
-        if study.results(CELLS):
+        if done := study.results(CELLS):
             page, savings = write_page(study, CELLS)
             show_table("cost, and what solvers and levels save", *saved_rows(savings, named=False))
             console.print(f"results: {page}")
+    if not done:
+        console.print(f"no cell is done yet: what was drawn is kept in {out}, and another call goes on with it")

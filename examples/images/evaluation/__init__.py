@@ -5,7 +5,7 @@ found = measure(samples, reference, full=full_samples, seed=0)     # {"FD-EffLit
 """
 
 from .distances import frechet_distance, kernel_distance, precision_recall
-from .measuring import Reference, measure
+from .measuring import Reference, measure, standard_error, with_halves
 from .networks import Features, feature_network
 
 __all__ = [
@@ -16,4 +16,6 @@ __all__ = [
     "kernel_distance",
     "measure",
     "precision_recall",
+    "standard_error",
+    "with_halves",
 ]

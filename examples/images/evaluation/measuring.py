@@ -10,6 +10,7 @@ neighbours at distance zero. A figure is that of the whole, never a mean over ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,20 @@ MOST = 5000
 """Samples, and images, of which the figures of pairs take all pairs: the kernel distance, precision and recall."""
 
 
+def check_images(images: Any) -> None:
+    """A ValueError for too few held-out images, or too small ones, before any work."""
+    if len(images) < FEWEST:
+        raise ValueError(f"{len(images)} held-out images are left, and {FEWEST} is the least: give data of more images")
+    if min(images.shape[-2:]) <= BANDS:
+        raise ValueError(f"images of 9 x 9 or more have all the bands of frequency, got {images.shape[-2:]}")
+
+
+def check_number(samples: int) -> None:
+    """A ValueError for fewer samples than halves say something of."""
+    if samples < FEWEST:
+        raise ValueError(f"{samples} samples are too few to measure, {FEWEST} is the least: draw more")
+
+
 class Reference:
     """Held-out images, and what a network sees in them.
 
@@ -50,13 +65,8 @@ class Reference:
     """
 
     def __init__(self, images: Any, network: Features, cache: Path | None = None) -> None:
-        if len(images) < FEWEST:
-            raise ValueError(
-                f"{len(images)} held-out images are left, and {FEWEST} is the least: give data of more images"
-            )
         self.images, self.network, self.cache = as_bytes(images), network, cache
-        if min(self.images.shape[-2:]) <= BANDS:
-            raise ValueError(f"images of 9 x 9 or more have all the bands of frequency, got {self.images.shape[-2:]}")
+        check_images(self.images)
         self.features = network(self.images, cache)
 
     def of(self, samples: Any) -> torch.Tensor:
@@ -101,11 +111,32 @@ def measure(
 
     Raises ValueError for fewer than 16 samples, other sizes than the reference's, or another number in `full`.
     """
+    found = with_halves(samples, reference, full, seed, resamplings)
+    return {name: (values[0], standard_error(values)) for name, values in found.items()}
+
+
+def standard_error(values: Sequence[float], others: Sequence[float] | None = None) -> float:
+    """That of a figure of `with_halves`; with `others`, that of the difference between two.
+
+    Both have the same halves of the images, and of samples with the same numbers, so that what they have in common, the
+    images and x(T), does not count.
+
+    >>> values = [3.0, 2.5, 3.5, 3.0]
+    >>> standard_error(values), standard_error(values, [v - 1 for v in values])
+    (0.5, 0.0)
+    """
+    halves = np.subtract(values[1:], 0.0 if others is None else others[1:])
+    return float(np.std(halves, ddof=1))
+
+
+def with_halves(
+    samples: Any, reference: Reference, full: Any = None, seed: int = 0, resamplings: int = 20
+) -> dict[str, list[float]]:
+    """The figures of `measure`, each of the whole and then of every half."""
     pixels, pairs = as_bytes(samples), None if full is None else as_bytes(full)
     if pixels.shape[1:] != reference.images.shape[1:]:
         raise ValueError(f"the held-out images are of {reference.images.shape[1:]}, the samples of {pixels.shape[1:]}")
-    if len(pixels) < FEWEST:
-        raise ValueError(f"{len(pixels)} samples are too few to measure, {FEWEST} is the least: draw more")
+    check_number(len(pixels))
     if pairs is not None and pairs.shape != pixels.shape:
         raise ValueError(f"the full model's samples have shape {pairs.shape}, these {pixels.shape}: pairs need as many")
     if resamplings < 2:
@@ -134,7 +165,7 @@ def measure(
     add(*(torch.arange(len(z), device=z.device) for z in (x, y)))
     for _ in tqdm(range(resamplings), desc="error bars", unit="half", leave=False):
         add(*(torch.randperm(len(z), generator=generator)[: len(z) // 2].to(z.device) for z in (x, y)))
-    return {name: (values[0], float(np.std(values[1:], ddof=1))) for name, values in found.items()}
+    return found
 
 
 def paired(

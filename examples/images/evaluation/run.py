@@ -16,7 +16,7 @@ from subspace_sde.images import Images
 from subspace_sde.plotting import save
 from subspace_sde.plotting.figures import new_figure
 
-from ..bulk import described, read_shards, settings_of
+from ..bulk import read_shards, settings_of, whole_of
 from ..results import digest, fingerprint, found_again, read_json, write_json
 from ..sampling import load_samples
 from ..tables import console, show_table
@@ -48,7 +48,7 @@ def evaluate_run(
     -------
     rows: for ``training images`` and every plan its figures, each [value, standard error].
     note: why there is no Fréchet distance, where there is none; else empty.
-    samples, held out, network, inputs: what was compared.
+    samples, training, held out, network, inputs: what was compared; of a few training images, fewer than samples.
 
     Raises ValueError where `sample` has not run on these images, where plans in bulk were drawn differently, and where
     `measure` does.
@@ -69,8 +69,8 @@ def evaluate_run(
             x, pairs = (full, None) if name == "full" else (drawn.load(name)[:num], full)
             rows[name] = measure(x, reference, pairs, seed, resamplings)
         found = {
-            "inputs": inputs, "network": network.name, "samples": num, "held out": len(images.held_out), "rows": rows,
-            "note": reference.no_frechet(num),
+            "inputs": inputs, "network": network.name, "samples": num, "training": len(some),
+            "held out": len(images.held_out), "rows": rows, "note": reference.no_frechet(num),
         }  # fmt: skip
         write_json(file, found)
         found = json.loads(json.dumps(found))
@@ -95,11 +95,14 @@ def _in_bulk(out: Path) -> Sets:
     """The samples of all the plans in OUT/shards, the full model's first."""
     folders = {folder.name: folder for folder in (out / "shards").glob("*/")}
     folders = {name: folders[name] for name in sorted(folders, key=lambda name: (name != "full", name))}
-    nums = {name: num for name, folder in folders.items() if (num := described(folder).num)}
+    nums = {name: whole_of(folder) for name, folder in folders.items()}
+    nums = {name: num for name, num in nums.items() if num}
     if not nums:
         raise ValueError(f"{out / 'shards'} holds no samples: draw some by `sample --plan PLAN` with the same --out")
     about = {name: settings_of(folders[name]) for name in nums}
-    for what in ("solver", "steps", "seed", "device"):
+    for settings in about.values():
+        settings["full network"] = settings["networks"][0] if settings["networks"] else ""
+    for what in ("full network", "solver", "steps", "seed", "device"):
         if len({settings[what] for settings in about.values()}) > 1:
             each = ", ".join(f"{name}: {settings[what]}" for name, settings in about.items())
             raise ValueError(f"the plans in {out / 'shards'} differ in their {what} ({each}): draw them with the same")
@@ -150,7 +153,11 @@ def told(figure: list[float]) -> str:
 
 def in_words(found: dict[str, Any]) -> str:
     """What was compared, in a sentence."""
-    return f"{found['samples']} samples of each, {found['held out']} held-out images, features of {found['network']}"
+    training = f", {found['training']} training images" if found["training"] < found["samples"] else ""
+    return (
+        f"{found['samples']} samples of each{training}, {found['held out']} held-out images, "
+        f"features of {found['network']}"
+    )
 
 
 def markdown(found: dict[str, Any]) -> str:

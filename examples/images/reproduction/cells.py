@@ -45,6 +45,7 @@ ORDER: list[tuple[str, str, Sequence[int], Sequence[float], Sequence[str]]] = [
     (SEPARATE, DPM, (18,), AROUND, OTHERS),
     (SHARED, DPM, (18,), AROUND, PAIR + OTHERS),
     (SEPARATE, "bits/dim", (80,), (1e-4, 3e-4, 1e-3), ("means 1/2", "means 1/4")),  # the rows of the paper's Table 3
+    (SEPARATE, DPM, (18,), (1e-4, 3e-4), ("means 1/2", "means 1/4")),  # and their samples
     (SEPARATE, PAPER, (100,), AROUND, PAIR),
     (SEPARATE, PAPER, (300, 1000), MIDDLE, FULL + PAIR),  # 1000 steps are the paper's
     (SHARED, PAPER, (300, 1000), MIDDLE, FULL + PAIR),

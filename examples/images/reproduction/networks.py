@@ -32,7 +32,8 @@ def networks(
     Of separate networks the full one has half of the time, the others equal shares of the rest; minutes are those of
     the processor where the device is a CPU, so that a busy machine trains as far. What was trained is found again.
 
-    Raises ValueError where `weights` has neither folder, or no full level in one; and for sizes that cannot be halved.
+    Raises ValueError where `weights` has neither folder, no full level in one, or networks of another SDE; and for
+    sizes that cannot be halved.
     """
     plans = {plan: level_names(plan, images.shape) for plan in PLANS}
     names = levels_of(plans)
@@ -75,4 +76,7 @@ def _load(folder: Path, names: Sequence[str], shape: tuple[int, int, int], devic
         there = [name for name in names if name == "full" or (folder / file_name(name)).exists()]
     if len(there) == 1:
         raise ValueError(f"{folder} holds none of the levels {', '.join(names[1:])}: train one at least")
-    return load_levels(folder, there, shape, device)
+    found = load_levels(folder, there, shape, device)
+    if (sde := found["full"].sde) != SDE:
+        raise ValueError(f"the networks in {folder} were trained under {sde!r}, and the study is of {SDE!r}")
+    return found

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from subspace_sde.plotting import save
 from subspace_sde.plotting.figures import COLOURS, finish, new_figure
 
+from ..evaluation import standard_error
 from .cells import DPM, HEUN, PAPER, PLANS
 from .findings import Point, pareto
 
@@ -28,9 +27,9 @@ def plot_front(results: Sequence[dict[str, Any]], found: Sequence[Point], figure
         axes.step([p.cost for p in front], [p.value for p in front], where="post", color="0.6", lw=1, zorder=1)
         for row in results:
             if row["networks"] == kind and figure in row["figures"]:
-                value, error = row["figures"][figure]
+                values = row["figures"][figure]
                 style = {"color": _colour(row["plan"]), "marker": MARKS[row["solver"]], "ms": 5, "lw": 0.8}
-                axes.errorbar(row["cost"], value, yerr=error, **style)
+                axes.errorbar(row["cost"], values[0], yerr=standard_error(values), **style)
         # a kernel distance may be negative
         scale = "log" if all(point.value > 0 for point in found) else "linear"
         axes.set(xscale="log", yscale=scale, title=f"{kind} networks")
@@ -58,8 +57,8 @@ def plot_thresholds(results: Sequence[dict[str, Any]], figure: str, path: Path) 
     for axes, (group, lines) in zip(picture.subplots(1, len(groups), squeeze=False)[0], groups.items()):
         for plan, values in lines.items():
             thresholds = sorted(values)
-            value, error = np.asarray([values[t] for t in thresholds]).T
-            axes.errorbar(thresholds, value, yerr=error, marker="o", ms=4, color=_colour(plan), label=plan, capsize=2)
+            shown, errors = [values[t][0] for t in thresholds], [standard_error(values[t]) for t in thresholds]
+            axes.errorbar(thresholds, shown, yerr=errors, marker="o", ms=4, color=_colour(plan), label=plan, capsize=2)
         if group in full:
             axes.axhline(full[group], color="0.4", ls="--", lw=1, label="full")
         axes.set(xscale="log", title=f"{group[0]}, {group[2]} steps of {group[1]}")

@@ -1,8 +1,7 @@
-"""How busy the device was: operations a second in training and in sampling, over those that it can do."""
+"""How busy a GPU was: operations a second in training and in sampling, over those that it can do."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from statistics import median
@@ -10,15 +9,14 @@ from typing import Any
 
 import torch
 
+from subspace_sde.analysis import subspace_named
 from subspace_sde.backend import backend_of
 from subspace_sde.planning import flops
 
-from ..devices import machine
 from ..levels import Level
-from ..results import write_json
-from .study import Study
+from ..shared import scale_of
 
-BACKWARD = 3  # a training step costs as much as this many evaluations
+STEP = 3  # a training step costs as much as this many evaluations
 TYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -43,40 +41,31 @@ def peak(device: torch.device, precision: str = "no") -> float:
     return 2 * 9 * n * c * c * edge * edge / median(taken[2:])  # the first ones warm up
 
 
-def peaks(study: Study) -> dict[str, float]:
-    """`peak` for each precision that is asked for, measured once on a machine and kept."""
-    file = study.out / "peak.json"
-    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    here = found.setdefault(machine(study.device), {})
-    recipes = [level.recipe for levels in study.networks.values() for level in levels.values()]
-    if missing := {"no", *(recipe["precision"] for recipe in recipes)} - set(here):
-        here |= {precision: peak(study.device, precision) for precision in sorted(missing)}
-        write_json(file, found)
-    return dict(here)
+def training(level: Level, device: torch.device) -> dict[str, float]:
+    """Images of the full size a second in training, and the share of the peak; empty for a recipe that does not say.
 
-
-def training(level: Level, study: Study) -> dict[str, float]:
-    """Images a second in training, and the share of the peak; empty where it was trained on another kind of device.
-
-    A shared network counts images of the full size: each of its steps has as many pixels.
+    A step of a shared network that is for images c times smaller has 1/c of the pixels, c times as many images of 1/c²
+    each.
     """
     recipe = level.recipe
-    if not recipe["minutes"] or torch.device(recipe["device"]).type != study.device.type:
+    if not all(recipe.get(key) for key in ("minutes", "steps", "batch", "precision")):
         return {}
-    images = recipe["steps"] * recipe["batch"] / (60 * recipe["minutes"])
-    share = BACKWARD * images * operations(level, study.device) / peaks(study)[recipe["precision"]]
+    shares = recipe.get("shares") or {level.name: 1.0}
+    scales = {
+        name: scale_of(name, subspace_named(name, level.subspace.ambient_shape)) for name in recipe.get("shares") or ()
+    }
+    pixels = sum(share / scales.get(name, 1.0) for name, share in shares.items())
+    images = recipe["steps"] * recipe["batch"] * pixels / (60 * recipe["minutes"])
+    share = STEP * images * operations(level, device) / peak(device, recipe["precision"])
     return {"images a second": images, "of peak": share}
 
 
-def sampling(cells: list[dict[str, Any]], study: Study) -> dict[str, Mapping[str, float]]:
+def sampling(cells: list[dict[str, Any]], networks: Mapping[str, Mapping[str, Level]], device: torch.device) -> Any:
     """The same of each cell's samples, by its name."""
-    each = {
-        kind: {name: operations(level, study.device) for name, level in levels.items()}
-        for kind, levels in study.networks.items()
-    }
-    best = peaks(study)["no"]
+    each = {kind: {n: operations(level, device) for n, level in levels.items()} for kind, levels in networks.items()}
+    best = peak(device)
 
-    def of(cell: dict[str, Any]) -> Mapping[str, float]:
+    def of(cell: dict[str, Any]) -> dict[str, float]:
         done = sum(n * each[cell["networks"]][name] for n, name in zip(cell["evaluations"], ["full", *cell["levels"]]))
         return {"images a second": 1 / cell["seconds"], "of peak": done / cell["seconds"] / best}
 

@@ -18,12 +18,16 @@ from subspace_sde import NestedSubspaces, SubspaceSDE, sample
 from subspace_sde.images import Images
 
 from ..bulk import batch_on, described, read_shards, sample_shards
-from ..divergences import at_threshold, measure_divergence
-from ..evaluation import Features, Reference, measure
+from ..devices import machine
+from ..divergences import at_threshold, measure_divergence, untrained
+from ..evaluation import Features, Reference, with_halves
+from ..evaluation.distances import too_few
+from ..evaluation.measuring import check_images, check_number
 from ..evaluations import seconds_per_evaluation
 from ..likelihoods import measure_likelihood
 from ..plans import build_process, levels_of, usable
-from ..results import fingerprint, write_json
+from ..progress import commit
+from ..results import fingerprint, found_again, write_json
 from ..sampling import SolverName
 from .cells import MIDDLE, Bits, Cell, level_names
 from .networks import Networks
@@ -31,6 +35,7 @@ from .networks import Networks
 REFERENCE = 2000
 """Evaluations of the full size that a cost of 1 stands for: the paper's 1000 steps of a predictor and a corrector."""
 LOOKS, HELD_OUT, GRADIENT = 256, 64, 3  # images for D_F and for bits/dim; a trace costs as much as 3 evaluations
+PRICED = 64  # images that the judge is timed with
 
 
 @dataclass
@@ -43,6 +48,8 @@ class Study:
     judge: the feature network of all distances.
     out: where samples, features and results are kept, and found again by the same settings.
     num: samples of a cell.
+
+    Raises ValueError for fewer samples or held-out images than figures can be measured of, or smaller ones.
     """
 
     images: Images
@@ -54,8 +61,10 @@ class Study:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
+        check_images(self.images.held_out)
+        check_number(self.num)
         self.data = fingerprint(self.images)
-        self.judging = 0.0  # seconds that the last cell took beside its samples
+        self.judging = 0.0  # seconds that a cell takes beside its samples
         self.divergence, self.switched = cache(self._divergence), cache(self._switched)
         self.process = cache(self._process)
 
@@ -111,17 +120,39 @@ class Study:
         found = {"levels": {}} if threshold is None else self.switched(kind, threshold)
         return build_process(self.images, names, found, self.networks[kind]["full"].sde)
 
+    @cached_property
+    def features(self) -> int:
+        """How many the judge has."""
+        return int(self.judge(self.images.held_out[:1]).shape[1])
+
+    @property
+    def no_frechet(self) -> str:
+        """Why there is no Fréchet distance, so that cells are compared by the kernel distance; empty where there is."""
+        return too_few(self.num, len(self.images.held_out), self.features)
+
+    @property
+    def long_bars(self) -> str:
+        """What is to be said of error bars from halves that have fewer samples than features."""
+        if self.no_frechet or min(self.num, len(self.images.held_out)) // 2 > self.features:
+            return ""
+        return f" or more (halves have fewer samples than features, below {2 * self.features + 2} of each)"
+
     # -- what it costs --------------------------------------------------------------------------------------------
 
     @cached_property
     def seconds(self) -> dict[str, dict[str, float]]:
-        """Of one sample's evaluation, of every level of every kind."""
+        """Of one sample's evaluation, of every level of every kind, measured once on a machine and kept."""
+        digests = {kind: {n: level.digest for n, level in levels.items()} for kind, levels in self.networks.items()}
+        inputs, file = {"machine": machine(self.device), "networks": digests}, self.out / "seconds.json"
+        if (before := found_again(file, inputs)) is not None:
+            return dict(before["seconds"])
         batch, found = batch_on(self.device), {}
         for kind, levels in self.networks.items():
             scores = {name: level.score for name, level in levels.items()}
             shapes = {name: level.subspace.shape for name, level in levels.items()}
             each = seconds_per_evaluation(scores, shapes, batch, self.device, 3)
             found[kind] = {name: s / batch for name, s in each.items()}
+        write_json(file, {"inputs": inputs, "seconds": found})
         return found
 
     def evaluations(self, cell: Cell) -> tuple[int, ...]:
@@ -170,10 +201,14 @@ class Study:
     def run(self, cells: Sequence[Cell], minutes: float, tell: Any = print) -> None:
         """Do the cells in their order, those that the time is enough for; `tell` hears of each before it begins.
 
-        The time is that of the cells: D_F and the prices come before it.
+        The time is that of the cells: D_F, the prices and the features of the held-out images come before it. At the
+        end it hears of those that there was no time for.
 
         Raises ValueError where it is enough for none of those that are left, with the cheapest.
         """
+        for kind in self.networks:
+            if warning := untrained(self.divergence(kind)):
+                tell(f"{kind} networks: {warning}")
         todo = [cell for cell in cells if not self.left_out(cell) and self.open(cell)]
         prices = {cell: self.price(cell) for cell in todo}
         if todo and (least := min(prices.values())) > 60 * minutes:
@@ -182,6 +217,9 @@ class Study:
                 f"{minutes:g} minutes are too few for any of the {len(todo)} cells that are left: the cheapest, "
                 f"{cheapest.name}, takes about {least / 60:.2g}; give a larger --budget, or a smaller --num"
             )
+        if any(not isinstance(cell, Bits) for cell in todo):
+            seen = len(self.reference.images[:PRICED])  # all the held-out images are seen here, once
+            self.judging = self.num / seen * self._looking()
         started = time.monotonic()
         for cell in todo:
             left = 60 * minutes - (time.monotonic() - started)
@@ -190,6 +228,14 @@ class Study:
                 found = self._bits(cell) if isinstance(cell, Bits) else self._quality(cell, left / 60)
                 if found is not None:
                     write_json(self.file(cell), found)
+        if skipped := [cell for cell in todo if self.open(cell)]:
+            tell(f"no time was left for {len(skipped)} cells, {skipped[0].name} the first: another call goes on there")
+
+    def _looking(self) -> float:
+        """Seconds in which the judge sees `PRICED` images."""
+        started = time.monotonic()
+        self.judge(self.images.held_out[:PRICED])
+        return time.monotonic() - started
 
     def _quality(self, cell: Cell, minutes: float) -> dict[str, Any] | None:
         """None where the time ran out; the samples are kept."""
@@ -204,7 +250,7 @@ class Study:
         started, pairs = time.monotonic(), None
         if names and self.result(cell.full) is not None:
             pairs = read_shards(self.samples(cell.full))
-        figures = measure(read_shards(drawn.folder), self.reference, pairs, self.seed)
+        figures = with_halves(read_shards(drawn.folder), self.reference, pairs, self.seed)
         self.judging = time.monotonic() - started
         sizes = [level.subspace.dim for level in models]
         return {
@@ -214,6 +260,8 @@ class Study:
             "of full size": float(np.dot(sizes, drawn.evaluations)) / sizes[0],
             "seconds": drawn.seconds / drawn.num,
             "num": drawn.num,
+            "machine": machine(self.device),
+            "commit": commit(),
             "figures": figures,
         }
 

@@ -15,6 +15,7 @@ from datasets import load_dataset
 import subspace_sde
 from examples.images import plans
 from examples.images.bulk import read_shards
+from examples.images.evaluation.run import table
 from examples.images.levels import Level, file_name
 from examples.images.report import result_of
 from subspace_sde import LowPass, Plan, rmsd
@@ -90,6 +91,22 @@ def test_the_result_is_that_of_the_fastest_plan():
     assert "(64 of each; those of the full model 0.100, training images 0.150 ± 0.020)" in told
     alone = result_of({"plans": {"full": row}}, quality, 64, "photos")
     assert alone == "On photos no subspace is used: the full model alone was sampled, in 0.5 s an image."
+
+
+def test_the_report_has_what_evaluate_found(finished, monkeypatch):
+    out, arguments, _ = finished
+    rows = {"training images": {"FD-x": [1.0, 0.1]}, "full": {"FD-x": [2.0, 0.2]}, "lowpass": {"FD-x": [3.0, 0.3]}}
+    found = {"rows": rows, "samples": 20, "training": 16, "held out": 40, "network": "x", "note": "too few"}
+    monkeypatch.setattr("examples.images.report.evaluation_of", lambda images, out: {**found, "table": table(found)})
+    invoke("report", *arguments[1:5], *TINY[:2])
+    html = unescape((out / "report.html").read_text())
+    assert "; FD-x 3.00 ± 0.30, of the full model 2.00 ± 0.20.</b>" in html
+    assert "<tr><td>FD-x ↓</td><td>1.00 ± 0.10</td><td>2.00 ± 0.20</td><td>3.00 ± 0.30</td></tr>" in html
+    assert "20 samples of each, 16 training images, 40 held-out images, features of x;" in html
+    assert "No Fréchet distance: too few." in html
+    monkeypatch.undo()
+    invoke("report", *arguments[1:5], *TINY[:2])
+    assert "On the features of a network" not in (out / "report.html").read_text()
 
 
 def test_the_error_of_the_shared_network_is_measured_on_held_out_images(finished):

@@ -57,8 +57,9 @@ def out(images, tmp_path_factory):
     return out
 
 
-def drawn_in_bulk(images, out, plan, num, seed=0):
+def drawn_in_bulk(images, out, plan, num, seed=0, further=""):
     models = {name: level(name) for name in ("full", "lowpass:8", "lowpass:4")}
+    models["full"].digest += further
     place = torch.device("cpu")
     sample_plan(images, models, PLANS, DIVERGENCE, plan, out, num, 24, SolverName.dpm_solver_2m, 10, seed, place)
 
@@ -129,6 +130,24 @@ def test_samples_in_bulk_are_those_drawn_side_by_side(images, out, tmp_path):
     assert not (tmp_path / "evaluation.json").exists() and (tmp_path / "evaluation-bulk.png").exists()
     drawn_in_bulk(images, tmp_path, "early", 20, seed=1)
     with pytest.raises(ValueError, match=r"differ in their seed \(full: 0, early: 1, lowpass: 0\): draw them with the"):
+        evaluate_run(images, tmp_path, PIXELS, bulk=True)
+
+
+def test_pairs_in_bulk_are_of_one_number_and_network(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("examples.images.bulk.batch_on", lambda device: 16)
+    for plan in ("full", "lowpass"):
+        drawn_in_bulk(images, tmp_path, plan, 40)
+    (tmp_path / "shards" / "lowpass" / "00000016.parquet").unlink()
+    with pytest.raises(
+        ValueError, match=r"lowpass lacks the samples from number 16 on, and has those from 32 on: call"
+    ):
+        evaluate_run(images, tmp_path, PIXELS, bulk=True)
+    drawn_in_bulk(images, tmp_path, "lowpass", 40)
+    assert evaluate_run(images, tmp_path, PIXELS, resamplings=2, bulk=True)["rows"]["lowpass"]["PSNR"][0] > 30
+    drawn_in_bulk(images, tmp_path, "early", 40, further=" trained further")
+    with pytest.raises(
+        ValueError, match=r"differ in their full network \(full: full, early: full trained further, low"
+    ):
         evaluate_run(images, tmp_path, PIXELS, bulk=True)
 
 

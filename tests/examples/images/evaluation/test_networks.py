@@ -50,7 +50,8 @@ class Counting(torch.nn.Module):
         return self.gain * x.mean(dim=(-2, -1))
 
 
-def test_features_are_kept_by_images_and_network(tmp_path):
+def test_features_are_kept_by_images_and_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "ON_CPU", 64)
     images = np.random.default_rng(0).integers(0, 256, (130, 3, 4, 4), dtype=np.uint8)
     module = Counting()
     judge = Features(module, "mean")
@@ -65,6 +66,31 @@ def test_features_are_kept_by_images_and_network(tmp_path):
     torch.testing.assert_close(doubled(images, tmp_path), 2 * first)
     assert judge(images.reshape(130, 3, 2, 8), tmp_path).shape == (130, 3) and module.calls == 9
     assert len(list(tmp_path.iterdir())) == 4
+
+
+class Scaled(torch.nn.Module):
+    """Of which no weight says what it computes."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, x):
+        return self.gain * x.mean(dim=(-2, -1))
+
+
+class Edited(Scaled):
+    def forward(self, x):
+        return self.gain + x.mean(dim=(-2, -1))
+
+
+def test_networks_without_weights_are_told_apart(tmp_path):
+    Edited.__name__ = "Scaled"  # as it was called before it was edited
+    images = np.random.default_rng(0).integers(0, 256, (9, 3, 4, 4), dtype=np.uint8)
+    found = [Features(module, "mine")(images, tmp_path) for module in (Scaled(1.0), Scaled(2.0), Edited(2.0))]
+    torch.testing.assert_close(found[1], 2 * found[0])
+    torch.testing.assert_close(found[2], 2 + found[0])
+    assert Features(Scaled(2.0), "mine").digest == Features(Scaled(2.0), "mine").digest
 
 
 class Faulty(torch.nn.Module):
@@ -84,6 +110,7 @@ def of_image_70(x):
 
 def test_a_stopped_run_goes_on_with_the_next_part(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "PART", 50)
+    monkeypatch.setattr(networks, "ON_CPU", 64)
     images = np.random.default_rng(0).integers(0, 256, (130, 3, 4, 4), dtype=np.uint8)
     module = Counting()
     judge = Features(module, "mean")
@@ -102,7 +129,8 @@ def test_a_stopped_run_goes_on_with_the_next_part(tmp_path, monkeypatch):
         (of_image_70, "mine makes NaN or infinite features of image 70"),
     ],
 )
-def test_what_a_network_returns_is_checked(fault, message):
+def test_what_a_network_returns_is_checked(fault, message, monkeypatch):
+    monkeypatch.setattr(networks, "ON_CPU", 64)
     images = np.zeros((80, 3, 2, 2), np.uint8)
     images[70] = 255
     with pytest.raises(ValueError, match=message):

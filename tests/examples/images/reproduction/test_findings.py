@@ -5,14 +5,17 @@ import pytest
 
 from examples.images.reproduction import CELLS, PLANS, Bits, factored, pareto
 from examples.images.reproduction.cells import level_names
-from examples.images.reproduction.findings import Point, best, likelihoods, points
+from examples.images.reproduction.findings import Point, best, likelihoods, over_full, points
 from examples.images.sampling import SolverName
 from subspace_sde import NestedSubspaces
 from subspace_sde.analysis import subspace_named
 
 
-def point(name, cost, value, staged=False, paper=False, networks="separate", error=0.0):
-    return Point(name, networks, staged, paper, cost, value, error)
+def point(name, cost, value, staged=False, paper=False, networks="separate", error=0.0, halves=0):
+    """A figure of which the halves spread by `error`; points with other `halves` spread independently."""
+    apart = np.zeros(4)
+    apart[2 * halves : 2 * halves + 2] = 1, -1
+    return Point(name, networks, staged, paper, cost, [value, *(value + error * 1.5**0.5 * apart)])
 
 
 def test_the_pareto_front_is_that_of_brute_force():
@@ -37,8 +40,11 @@ def test_the_factored_table_is_that_by_hand():
         point("paper 100", 0.10, 20.0, paper=True, error=0.3),
         point("paper 300", 0.30, 20.4, paper=True, error=0.4),  # no better than with 100 steps
         point("heun 18", 0.02, 25.0),
-        point("heun 30", 0.03, 20.3, error=0.4),  # 0.3 above, with an error of the difference of 0.5
-        point("dpm 18", 0.01, 20.6, error=0.4),  # 0.6 above, too far for the second, near enough for the third
+        point("heun 30", 0.03, 20.3, error=0.4, halves=1),  # 0.3 above, with an error of the difference of 0.5
+        point(
+            "dpm 18", 0.01, 20.6, error=0.4, halves=1
+        ),  # 0.6 above, too far for the second, near enough for the third
+        point("dpm 20", 0.015, 20.3, error=0.4),  # whose halves spread alike: 0.3 above with an error of 0.1
         point("means, paper 30", 0.02, 29.0, staged=True, paper=True),
         point("means, paper 100", 0.06, 19.0, staged=True, paper=True),
         point("lowpass, dpm 18", 0.005, 31.0, staged=True),
@@ -61,7 +67,8 @@ def result(plan, solver, steps, value, cost, seconds, threshold=3e-3, evaluation
     return {
         "name": f"{plan} {solver} {steps} {threshold}", "networks": "separate", "plan": plan, "solver": solver,
         "steps": steps, "threshold": threshold if plan != "full" else None, "levels": [plan] if plan != "full" else [],
-        "cost": cost, "seconds": seconds, "figures": {"FD": [value, 0.1]}, "evaluations": list(evaluations),
+        "cost": cost, "seconds": seconds, "evaluations": list(evaluations),
+        "figures": {"FD": [value, value - 1, value + 1]},
     }  # fmt: skip
 
 
@@ -75,16 +82,24 @@ RESULTS = [
 
 
 def test_the_best_of_each_solver_beside_the_full_model():
-    rows = best(RESULTS, "FD")
+    rows = best(RESULTS, "FD", {"separate": {"full": 0.3, "means 1/2": 0.2}})
     assert [(r["name"], r["run"], r["pixels"]) for r in rows] == [
         (RESULTS[1]["name"], None, None),
-        (RESULTS[2]["name"], 0.5, pytest.approx(0.6)),  # over the full model's 10 steps
+        (RESULTS[2]["name"], pytest.approx(2.6 / 3), pytest.approx(0.6)),  # over the full model's 10 steps
         (RESULTS[4]["name"], None, None),
     ]
     assert [p.paper for p in points(RESULTS, "FD")] == [False] * 4 + [True]
 
 
-def test_likelihoods_stand_beside_samples_of_the_ode():
+def test_a_plan_is_held_against_the_full_model_of_its_steps_and_solver():
+    above = over_full(RESULTS, "FD")
+    assert above == {RESULTS[2]["name"]: (-11.0, 0.0), RESULTS[3]["name"]: (1.0, 0.0)}  # their halves spread alike
+    other = {**RESULTS[2], "figures": {"FD": [19.0, 20.0, 18.0]}}
+    assert over_full([RESULTS[0], other], "FD") == {other["name"]: (-11.0, pytest.approx(8**0.5))}
+    assert over_full(RESULTS[1:3], "FD") == {}
+
+
+def test_likelihoods_stand_beside_samples_of_one_ode():
     full = {"mean": 3.0, "stderr": 0.1, "levels": []}
     way = {"mean": 3.1, "over full": 0.1, "over full stderr": 0.01}
     bits = [
@@ -92,12 +107,18 @@ def test_likelihoods_stand_beside_samples_of_the_ode():
          "ways": {"full model": full, "plan, staged": way, "plan, eq. 11": way}}
         for t in (3e-3, 1e-3)
     ]  # fmt: skip
-    rows = likelihoods(bits, RESULTS, "FD")
-    assert [(r["plan"], r["threshold"], r["ode"]) for r in rows] == [
-        ("full", None, [30.0, 0.1]),
-        ("means 1/2", 1e-3, [21.0, 0.1]),
-        ("means 1/2", 3e-3, [19.0, 0.1]),
-    ]
+
+    def beside(results):
+        rows = likelihoods(bits, results, "FD")
+        assert [(r["plan"], r["threshold"]) for r in rows] == [("full", None), ("means 1/2", 1e-3), ("means 1/2", 3e-3)]
+        assert len({r["by"] for r in rows}) == 1
+        return rows[0]["by"], [r["ode"] and r["ode"][0] for r in rows]
+
+    # of 10 and of 18 steps two of three rows each: that with more evaluations
+    assert beside(RESULTS) == ("heun 18", [20.0, 21.0, None])
+    ten = [*RESULTS, result("means 1/2", "heun", 10, 22.0, 0.006, 1.0, threshold=1e-3, evaluations=(7, 3))]
+    assert beside(ten) == ("heun 10", [30.0, 22.0, 19.0])
+    assert beside(RESULTS[-1:]) == ("", [None] * 3)
 
 
 def test_the_cells_are_what_they_say():

@@ -3,18 +3,20 @@
 import itertools
 import json
 import shutil
+import time
 from importlib import import_module
 from types import SimpleNamespace
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 import torch
 
 from examples.images import reproduction
+from examples.images.devices import machine
 from examples.images.evaluation import Features
 from examples.images.levels import Level
-from examples.images.reproduction import Bits, Cell, study
-from examples.images.reproduction.speed import operations, peaks, training
+from examples.images.reproduction import Bits, Cell, speed, study
 from tests.examples.images.commands import invoke
 
 CELLS = [
@@ -74,6 +76,7 @@ def test_every_cell_is_in_the_results(finished):
     full, plan, paper = found["cells"]
     assert [c["name"] for c in found["cells"]] == [CELLS[i].name for i in (0, 1, 3)]
     assert full["evaluations"] == [7] and full["of full size"] == 7 and full["cost"] == pytest.approx(7 / 2000)
+    f = found["about"]["figure"]
     small, large = plan["evaluations"][1], plan["evaluations"][0]
     assert plan["levels"] == ["lowpass:6"] and small > 0
     assert plan["of full size"] == pytest.approx(large + small * 6 * 6 / (16 * 16))
@@ -83,13 +86,13 @@ def test_every_cell_is_in_the_results(finished):
     assert set(bits["ways"]) == {"full model", "plan, staged", "plan, eq. 11"}
     (row,) = found["factored"]
     assert row["level"][0] == row["paper"][0] == CELLS[3].name and row["levels"] is None
-    assert found["about"]["data"] == "images.npz" and found["about"]["commit"] and found["about"]["machine"]
+    assert found["about"]["data"] == "images.npz" and found["about"]["commits"] and found["about"]["seed"] == 0
     assert all(
         recipe["steps"] >= 1 and "data" not in recipe for k in found["networks"].values() for recipe in k.values()
     )
     assert set(found["networks"]["separate"]) > {"full", "lowpass:6"} and set(found["networks"]["shared"]) == {"full"}
-    assert all(0 < speed["of peak"] < 2 for speed in found["sampling"].values())
-    assert found["sampling"][full["name"]]["images a second"] == pytest.approx(1 / full["seconds"])
+    assert found["over full"] == {plan["name"]: [pytest.approx(plan["figures"][f][0] - full["figures"][f][0]), ANY]}
+    assert found["sampling"] == {} and found["about"]["machines"] == [machine(torch.device("cpu"))]
     page = (out / "results" / "index.md").read_text()
     for file in out.joinpath("results").glob("*.png"):
         assert f"]({file.name})" in page
@@ -97,22 +100,64 @@ def test_every_cell_is_in_the_results(finished):
     assert {"quality.png", "samples.png", "divergence-separate.png"} <= {f.name for f in (out / "results").iterdir()}
 
 
-def test_the_share_of_the_peak_in_training(finished, tmp_path):
+def test_the_share_of_the_peak_in_training(finished, monkeypatch):
     out, _ = finished
-    level, place = Level.load(out / "separate" / "full.safetensors"), torch.device("cpu")
-    found = SimpleNamespace(device=place, out=tmp_path, networks={"separate": {"full": level}})
-    assert training(level, found) == {}  # for no whole minute
+    place, best = torch.device("cpu"), 1e12
+    monkeypatch.setattr(speed, "peak", lambda device, precision="no": best / (1 + (precision == "bf16")))
+    level = Level.load(out / "separate" / "full.safetensors")
+    assert speed.training(level, place) == {}  # for no whole minute
     level.recipe |= {"steps": 600, "batch": 4, "minutes": 2.0, "precision": "bf16"}
-    best = peaks(found)
-    assert set(best) == {"no", "bf16"} and peaks(found) == best
-    done = operations(level, place)
-    convolutions = [m for m in level.network.modules() if isinstance(m, torch.nn.Conv2d)]
-    first = convolutions[0]  # of the full size: 2 operations for each weight and pixel
-    assert done > 2 * first.weight.numel() * 16 * 16
-    speed = training(level, found)
-    assert speed == {"images a second": 20.0, "of peak": pytest.approx(3 * 20 * done / best["bf16"])}
-    level.recipe["device"] = "cuda:0"
-    assert training(level, found) == {}
+    done = speed.operations(level, place)
+    weights = sum(m.weight.numel() for m in level.network.modules() if isinstance(m, torch.nn.Conv2d))
+    assert 2 * 256 * weights / 16 < done < 2 * 256 * weights  # between those of the smallest and of the full size
+    found = speed.training(level, place)
+    assert found == {"images a second": 20.0, "of peak": pytest.approx(3 * 20 * done / (best / 2))}
+    # half of the steps for images half as wide: half as many pixels each
+    level.recipe["shares"] = {"full": 0.5, "downsampling:8": 0.5}
+    assert speed.training(level, place)["images a second"] == pytest.approx(15.0)
+    level.recipe = {}
+    assert speed.training(level, place) == {}
+
+
+def test_the_share_of_the_peak_in_sampling(finished, monkeypatch):
+    out, _ = finished
+    monkeypatch.setattr(speed, "peak", lambda device: 1e12)
+    place = torch.device("cpu")
+    levels = {n: Level.load(out / "separate" / f"{n.replace(':', '-')}.safetensors") for n in ("full", "lowpass:6")}
+    cells = json.loads((out / "results" / "results.json").read_text())["cells"][:2]
+    found = speed.sampling(cells, {"separate": levels}, place)
+    full, small = (speed.operations(level, place) for level in levels.values())
+    for cell, done in zip(cells, (7 * full, cells[1]["evaluations"][0] * full + cells[1]["evaluations"][1] * small)):
+        assert found[cell["name"]]["images a second"] == 1 / cell["seconds"]
+        assert found[cell["name"]]["of peak"] == pytest.approx(done / cell["seconds"] / 1e12)
+
+
+def test_the_peak_is_above_what_a_network_reaches(finished):
+    out, _ = finished
+    place = torch.device("cpu")
+    level = Level.load(out / "separate" / "full.safetensors")
+    x = torch.randn(16, 3, 16, 16)
+    with torch.no_grad():
+        level.score(x, 0.5)
+        started = time.perf_counter()
+        level.score(x, 0.5)
+        reached = 16 * speed.operations(level, place) / (time.perf_counter() - started)
+    assert reached < 2 * speed.peak(place) < 1e15
+
+
+def test_what_cannot_be_measured_is_refused_before_any_training(many, tmp_path):
+    few = tmp_path / "few.npz"
+    np.savez(few, images=np.load(many)["images"][:80])
+    small = tmp_path / "small.npz"
+    np.savez(small, images=np.load(many)["images"][:, :8, :8])
+    for data, more, message in [
+        (few, (), "8 held-out images are left, and 16 is the least"),
+        (small, (), "images of 9 x 9 or more"),
+        (many, ("--num", 10), "10 samples are too few to measure, 16 is the least"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            reproduce(data, tmp_path / "run", 5, *more)
+    assert not (tmp_path / "run").exists()
 
 
 def test_it_goes_on_where_it_was(finished, many):
