@@ -27,7 +27,7 @@ from ..evaluations import seconds_per_evaluation
 from ..likelihoods import measure_likelihood
 from ..plans import build_process, levels_of, usable
 from ..progress import commit
-from ..results import fingerprint, found_again, write_json
+from ..results import digest, fingerprint, found_again, write_json
 from ..sampling import SolverName
 from .cells import MIDDLE, Bits, Cell, level_names
 from .networks import Networks
@@ -63,7 +63,7 @@ class Study:
     def __post_init__(self) -> None:
         check_images(self.images.held_out)
         check_number(self.num)
-        self.data = fingerprint(self.images)
+        self.data, self.held_out = fingerprint(self.images), digest(self.images.held_out)[:8]
         self.judging = 0.0  # seconds that a cell takes beside its samples
         self.divergence, self.switched = cache(self._divergence), cache(self._switched)
         self.process = cache(self._process)
@@ -179,7 +179,7 @@ class Study:
     def file(self, cell: Cell) -> Path:
         """Where the result of a cell is kept."""
         judge = "" if isinstance(cell, Bits) else f"-{self.judge.digest}"
-        return self.out / "cells" / f"{self.key(cell)}{judge}.json"
+        return self.out / "cells" / f"{self.key(cell)}-{self.held_out}{judge}.json"
 
     def result(self, cell: Cell) -> dict[str, Any] | None:
         """What was found, or None for a cell that was not done yet."""
@@ -270,7 +270,7 @@ class Study:
         switched = self.switched(cell.networks, cell.threshold or MIDDLE[0])
         used = {name: self.networks[cell.networks][name] for name in levels_of(plans)}
         found = measure_likelihood(
-            self.images, used, plans, switched, self.out / "bits", HELD_OUT, cell.steps, seed=self.seed,
+            self.images, used, plans, switched, self.out / "bits" / self.held_out, HELD_OUT, cell.steps, seed=self.seed,
             device=self.device,
         )  # fmt: skip
         return {"num": found["num"], "ways": found["ways"]}

@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 import time
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 from unittest.mock import ANY
@@ -15,8 +16,9 @@ import torch
 from examples.images import reproduction
 from examples.images.devices import machine
 from examples.images.evaluation import Features
-from examples.images.levels import Level
+from examples.images.levels import Level, load_levels
 from examples.images.reproduction import Bits, Cell, speed, study
+from subspace_sde.images import load
 from tests.examples.images.commands import invoke
 
 CELLS = [
@@ -172,6 +174,17 @@ def test_it_goes_on_where_it_was(finished, many):
     reproduce(many, out)
     assert lost.exists() and shard.stat().st_mtime_ns == files[shard]
     assert json.loads((out / "results" / "results.json").read_text())["cells"] == json.loads(before)["cells"]
+
+
+def test_results_are_of_the_held_out_images(finished, many):
+    out, _ = finished
+    images = load(many, channels=3)
+    other = replace(images, held_out=images.held_out[::-1].copy())
+    judge, place = Features(torch.nn.Flatten(), "pixels"), torch.device("cpu")
+    levels = {"separate": load_levels(out / "separate", ["full", "lowpass:6"], images.shape, place)}
+    for cell in (CELLS[0], CELLS[4]):
+        one, two = (study.Study(data, levels, judge, out, 20) for data in (images, other))
+        assert one.file(cell) != two.file(cell) and one.samples(cell) == two.samples(cell)
 
 
 def test_a_budget_too_small_names_the_cheapest(finished, many, tmp_path):
