@@ -17,11 +17,15 @@ from ..evaluation.run import told
 from ..levels import Level
 from ..results import write_json
 from ..strips import save_strips
-from .cells import PAPER, Cell
+from .cells import MIDDLE, PAPER, Cell
 from .findings import Point, best, factored, likelihoods, over_full, points
 from .pictures import STRIPS, plot_front, plot_thresholds, strips_of
 from .speed import sampling, training
 from .study import HELD_OUT, LOOKS, REFERENCE, Study
+
+THRESHOLDS = (
+    "The bars are the standard errors of the difference from the full model, whose own error is that of a cell."
+)
 
 
 def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str, Any]]]:
@@ -41,7 +45,10 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
     thresholds = plot_thresholds(results, figure, out / "thresholds.png")
     for kind in kinds:
         plot_divergence(study.divergence(kind), out / f"divergence-{kind}.png")
-    shown = {r["name"]: to_unit(read_shards(study.out / "samples" / r["key"])[:STRIPS]) for r in strips_of(results)}
+    strips = strips_of(results)
+    shown = {
+        f"{r['networks']}, {r['plan']}": to_unit(read_shards(study.out / "samples" / r["key"])[:STRIPS]) for r in strips
+    }
     save_strips({"held out": to_unit(study.images.held_out[:STRIPS]), **shown}, out / "samples.png")
     about: dict[str, Any] = {
         "data": Path(study.images.name).name if Path(study.images.name).exists() else study.images.name,
@@ -72,7 +79,7 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
     }
     drawn_here = [r for r in results if gpu and r["machine"] == here]
     speed = sampling(drawn_here, study.networks, study.device) if drawn_here else {}
-    above = over_full(results, figure)
+    above, floor = over_full(results, figure), study.floor()
     left_out = {cell.name: why for cell in cells if (why := study.left_out(cell))}
     savings, full_and_best, bits_per_dim = (
         factored(found),
@@ -81,6 +88,7 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
     )
     everything = {
         "about": about, "networks": trained, "cells": results, "bits": bits, "sampling": speed, "over full": above,
+        "training images": floor,
         "divergence": {kind: study.divergence(kind) for kind in kinds}, "factored": savings,
         "table 2": full_and_best, "table 3": bits_per_dim, "left out": left_out,
     }  # fmt: skip
@@ -93,6 +101,7 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
         f"{study.long_bars}, and less is better. The cost counts pixels: 1 is the paper's {REFERENCE} evaluations of "
         f"the full size. {'; '.join(about['machines'])}; commit {', '.join(about['commits'])}; {done} of {possible} "
         "cells.",
+        *([f"As many training images in place of samples: {_told(floor[figure])}."] if floor else []),
         *([f"No Fréchet distance: {study.no_frechet}."] if study.no_frechet else []),
         *(f"**{kind} networks.** {warning}" for kind in kinds if (warning := untrained(study.divergence(kind)))),
         "![Quality against cost](quality.png)",
@@ -107,10 +116,15 @@ def write_page(study: Study, cells: Sequence[Cell]) -> tuple[Path, list[dict[str
         _full_and_best(full_and_best, above, figure),
     ]
     if thresholds:
-        parts += ["## Thresholds (the paper's Fig. 3)", "![Distance against the threshold](thresholds.png)"]
+        parts += ["## Thresholds (the paper's Fig. 3)", THRESHOLDS, "![Distance against the threshold](thresholds.png)"]
     if bits_per_dim:
         parts += ["## Likelihoods (the paper's Table 3)", _likelihoods(bits_per_dim, figure)]
-    parts += ["## Samples", "![Samples of the same numbers](samples.png)", "## Divergence (the paper's Fig. 2)"]
+    parts += ["## Samples"]
+    if strips:
+        parts += [
+            f"By {strips[0]['solver']} in {strips[0]['steps']} steps, thresholds of {MIDDLE[0]:g}, from one x(T)."
+        ]
+    parts += ["![Samples of the same numbers](samples.png)", "## Divergence (the paper's Fig. 2)"]
     parts += [f"Of {min(LOOKS, len(study.images.train))} training images, by the full network of each kind."]
     parts += [f"![D_F, {kind} networks](divergence-{kind}.png)" for kind in kinds]
     parts += [

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
 from subspace_sde.plotting import save
 from subspace_sde.plotting.figures import COLOURS, finish, new_figure
 
@@ -33,6 +36,9 @@ def plot_front(results: Sequence[dict[str, Any]], found: Sequence[Point], figure
         # a kernel distance may be negative
         scale = "log" if all(point.value > 0 for point in found) else "linear"
         axes.set(xscale="log", yscale=scale, title=f"{kind} networks")
+        _name_ticks(axes.xaxis)
+        if scale == "log":
+            _name_ticks(axes.yaxis)
         finish(axes, "cost: pixels over the paper's 2000 evaluations", f"{figure} (less is better)")
     for label, style in _legend(results).items():
         panels[-1].plot([], [], label=label, **style)
@@ -41,13 +47,16 @@ def plot_front(results: Sequence[dict[str, Any]], found: Sequence[Point], figure
 
 
 def plot_thresholds(results: Sequence[dict[str, Any]], figure: str, path: Path) -> bool:
-    """The paper's Fig. 3: distance against the threshold of D_F, for every solver that has two; False for none."""
+    """The paper's Fig. 3: distance against the threshold of D_F, for every solver that has two; False for none.
+
+    The bars are those of the difference from the full model, where it was sampled.
+    """
     groups: dict[tuple[str, str, int], dict[str, dict[float, list[float]]]] = {}
-    full: dict[tuple[str, str, int], float] = {}
+    full: dict[tuple[str, str, int], list[float]] = {}
     for row in results:
         group = (row["networks"], row["solver"], row["steps"])
         if figure in row["figures"] and row["threshold"] is None:
-            full[group] = row["figures"][figure][0]
+            full[group] = row["figures"][figure]
         elif figure in row["figures"]:
             groups.setdefault(group, {}).setdefault(row["plan"], {})[row["threshold"]] = row["figures"][figure]
     groups = {g: lines for g, lines in groups.items() if max(map(len, lines.values())) > 1}
@@ -57,11 +66,13 @@ def plot_thresholds(results: Sequence[dict[str, Any]], figure: str, path: Path) 
     for axes, (group, lines) in zip(picture.subplots(1, len(groups), squeeze=False)[0], groups.items()):
         for plan, values in lines.items():
             thresholds = sorted(values)
-            shown, errors = [values[t][0] for t in thresholds], [standard_error(values[t]) for t in thresholds]
+            shown = [values[t][0] for t in thresholds]
+            errors = [standard_error(values[t], full.get(group)) for t in thresholds]
             axes.errorbar(thresholds, shown, yerr=errors, marker="o", ms=4, color=_colour(plan), label=plan, capsize=2)
         if group in full:
-            axes.axhline(full[group], color="0.4", ls="--", lw=1, label="full")
+            axes.axhline(full[group][0], color="0.4", ls="--", lw=1, label="full")
         axes.set(xscale="log", title=f"{group[0]}, {group[2]} steps of {group[1]}")
+        _name_ticks(axes.xaxis)
         finish(axes, "threshold of $D_F$", figure)
         axes.legend(frameon=False, fontsize=8)
     save(picture, path)
@@ -69,12 +80,20 @@ def plot_thresholds(results: Sequence[dict[str, Any]], figure: str, path: Path) 
 
 
 def strips_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The cells whose samples are shown: of each solver with the most rows, at one number of steps."""
+    """The cells whose samples are shown: those of one solver and number of steps, with which most were drawn."""
     groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in results:
         if row["threshold"] in (None, 3e-3):
             groups.setdefault((row["solver"], row["steps"]), []).append(row)
-    return max(groups.values(), key=len, default=[])
+    shown = max(groups.values(), key=len, default=[])
+    return sorted(shown, key=lambda row: (row["networks"], list(PLANS).index(row["plan"])))
+
+
+def _name_ticks(axis: Axis) -> None:
+    """1, 2 and 5 times the powers of ten, as numbers; matplotlib's own names overlap within a decade."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _colour(plan: str) -> str:

@@ -201,8 +201,8 @@ class Study:
     def run(self, cells: Sequence[Cell], minutes: float, tell: Any = print) -> None:
         """Do the cells in their order, those that the time is enough for; `tell` hears of each before it begins.
 
-        The time is that of the cells: D_F, the prices and the features of the held-out images come before it. At the
-        end it hears of those that there was no time for.
+        The time is that of the cells: D_F, the prices, the held-out images' features and the figures of training images
+        in place of samples come before it. At the end it hears of those that there was no time for.
 
         Raises ValueError where it is enough for none of those that are left, with the cheapest.
         """
@@ -220,6 +220,7 @@ class Study:
         if any(not isinstance(cell, Bits) for cell in todo):
             seen = len(self.reference.images[:PRICED])  # all the held-out images are seen here, once
             self.judging = self.num / seen * self._looking()
+            self._measure_floor()
         started = time.monotonic()
         for cell in todo:
             left = 60 * minutes - (time.monotonic() - started)
@@ -279,6 +280,21 @@ class Study:
     def reference(self) -> Reference:
         """The held-out images, seen by the judge once."""
         return Reference(self.images.held_out, self.judge, self.out / "features")
+
+    @property
+    def _floor(self) -> Path:
+        about = [self.data, self.held_out, self.judge.digest, str(self.num), str(self.seed)]
+        return self.out / f"training-images-{'-'.join(about)}.json"
+
+    def floor(self) -> dict[str, list[float]] | None:
+        """Those of as many training images in place of samples, what a perfect model would show; `run` keeps them."""
+        return dict(json.loads(self._floor.read_text(encoding="utf-8"))) if self._floor.exists() else None
+
+    def _measure_floor(self) -> None:
+        if not self._floor.exists():
+            train = self.images.train
+            some = np.random.default_rng(self.seed).choice(len(train), min(self.num, len(train)), replace=False)
+            write_json(self._floor, with_halves(train[some], self.reference, None, self.seed))
 
     def results(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         """All that is done, each with its cell; costs are over `REFERENCE` evaluations of the full size."""

@@ -96,6 +96,8 @@ def test_every_cell_is_in_the_results(finished):
     assert found["over full"] == {plan["name"]: [pytest.approx(plan["figures"][f][0] - full["figures"][f][0]), ANY]}
     assert found["sampling"] == {} and found["about"]["machines"] == [machine(torch.device("cpu"))]
     page = (out / "results" / "index.md").read_text()
+    assert set(found["training images"]) == set(full["figures"]) and "images in place of samples: " in page
+    assert found["training images"][f][0] < full["figures"][f][0]  # a network after one step
     for file in out.joinpath("results").glob("*.png"):
         assert f"]({file.name})" in page
     assert "4 of 4 cells" in page and str(out) not in page and "results:" in output
