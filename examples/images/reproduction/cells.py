@@ -27,6 +27,8 @@ ORDER: list[tuple[str, str, Sequence[int], Sequence[float], Sequence[str]]] = [
     # networks, solver, steps, thresholds of D_F, plans
     (SEPARATE, DPM, (10, 18), MIDDLE, FULL + PAIR),
     (SHARED, DPM, (10,), MIDDLE, FULL + PAIR),
+    (SEPARATE, DPM, (6,), MIDDLE, FULL + PAIR),  # what a plan of 10 steps costs buys the full model 6
+    (SHARED, DPM, (6,), MIDDLE, FULL + PAIR),
     (SEPARATE, HEUN, (10,), MIDDLE, FULL + PAIR),
     (SEPARATE, PAPER, (30,), MIDDLE, FULL + PAIR),
     (SEPARATE, DPM, (18,), AROUND, PAIR),
