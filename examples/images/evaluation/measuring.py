@@ -115,6 +115,11 @@ def measure(
     return {name: (values[0], standard_error(values)) for name, values in found.items()}
 
 
+def in_place_of_samples(train: np.ndarray[Any, Any], num: int, seed: int) -> np.ndarray[Any, Any]:
+    """As many training images as there are samples, or all: what a perfect model would show."""
+    return train[np.random.default_rng(seed).choice(len(train), min(num, len(train)), replace=False)]
+
+
 def standard_error(values: Sequence[float], others: Sequence[float] | None = None) -> float:
     """That of a figure of `with_halves`; with `others`, that of the difference between two.
 

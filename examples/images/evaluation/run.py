@@ -20,7 +20,7 @@ from ..bulk import read_shards, settings_of, whole_of
 from ..results import digest, fingerprint, found_again, read_json, write_json
 from ..sampling import load_samples
 from ..tables import console, show_table
-from .measuring import Reference, measure
+from .measuring import Reference, in_place_of_samples, measure
 from .networks import Features
 
 FILE, IN_BULK = "evaluation.json", "evaluation-bulk.json"
@@ -62,8 +62,8 @@ def evaluate_run(
     found = found_again(file, inputs)
     if found is None:
         reference = Reference(images.held_out, network, out / "features")
-        some = np.random.default_rng(seed).choice(len(images.train), min(num, len(images.train)), replace=False)
-        rows = {"training images": measure(images.train[some], reference, None, seed, resamplings)}
+        some = in_place_of_samples(images.train, num, seed)
+        rows = {"training images": measure(some, reference, None, seed, resamplings)}
         full = drawn.load("full")[:num] if "full" in drawn.nums else None
         for name in drawn.nums:
             x, pairs = (full, None) if name == "full" else (drawn.load(name)[:num], full)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -26,6 +27,7 @@ def operations(level: Level, device: torch.device) -> float:
     return flops(lambda subspace: level.score, like, 0.5)(level.subspace)
 
 
+@cache
 def peak(device: torch.device, precision: str = "no") -> float:
     """Operations a second of a large convolution, 3 × 3 with 256 channels: what a U-Net could reach here at most."""
     dtype, (n, c, edge) = TYPES[precision], (4 if device.type == "cpu" else 256, 256, 32)
@@ -50,11 +52,8 @@ def training(level: Level, device: torch.device) -> dict[str, float]:
     recipe = level.recipe
     if not all(recipe.get(key) for key in ("minutes", "steps", "batch", "precision")):
         return {}
-    shares = recipe.get("shares") or {level.name: 1.0}
-    scales = {
-        name: scale_of(name, subspace_named(name, level.subspace.ambient_shape)) for name in recipe.get("shares") or ()
-    }
-    pixels = sum(share / scales.get(name, 1.0) for name, share in shares.items())
+    shape, shares = level.subspace.ambient_shape, recipe.get("shares") or {"full": 1.0}  # one of its own: all its size
+    pixels = sum(share / scale_of(name, subspace_named(name, shape)) for name, share in shares.items())
     images = recipe["steps"] * recipe["batch"] * pixels / (60 * recipe["minutes"])
     share = STEP * images * operations(level, device) / peak(device, recipe["precision"])
     return {"images a second": images, "of peak": share}

@@ -22,7 +22,7 @@ from ..devices import machine
 from ..divergences import at_threshold, measure_divergence, untrained
 from ..evaluation import Features, Reference, with_halves
 from ..evaluation.distances import too_few
-from ..evaluation.measuring import check_images, check_number
+from ..evaluation.measuring import check_images, check_number, in_place_of_samples
 from ..evaluations import seconds_per_evaluation
 from ..likelihoods import measure_likelihood
 from ..plans import build_process, levels_of, usable
@@ -292,9 +292,8 @@ class Study:
 
     def _measure_floor(self) -> None:
         if not self._floor.exists():
-            train = self.images.train
-            some = np.random.default_rng(self.seed).choice(len(train), min(self.num, len(train)), replace=False)
-            write_json(self._floor, with_halves(train[some], self.reference, None, self.seed))
+            some = in_place_of_samples(self.images.train, self.num, self.seed)
+            write_json(self._floor, with_halves(some, self.reference, None, self.seed))
 
     def results(self, cells: Sequence[Cell]) -> list[dict[str, Any]]:
         """All that is done, each with its cell; costs are over `REFERENCE` evaluations of the full size."""
